@@ -1,0 +1,69 @@
+# `make run` and `make test` are all a new user needs; `make help` lists the rest.
+MOVIE ?= RRR
+SHELL := /bin/bash
+
+VENVS := .venvs
+LAPTOP := $(VENVS)/laptop
+READY := $(LAPTOP)/.ready $(VENVS)/runtime/.ready $(VENVS)/emulator/.ready
+
+# The product's Python, on PATH or held by pyenv without being exposed.
+PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)
+PYTHON := $(shell for python in python3.13 $(wildcard $(PYENV)/versions/3.13*/bin/python3.13); do \
+	"$$python" -m ensurepip --version >/dev/null 2>&1 && command -v "$$python" && break; done)
+
+.PHONY: run test check bench lock clean help
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+run: $(READY) ## start the laptop cloud and search a film: make run MOVIE="Dune (2021)"
+	@$(LAPTOP)/bin/marquee up
+	@$(LAPTOP)/bin/marquee search "$(MOVIE)"
+
+test: check ## everything that CI runs
+	$(LAPTOP)/bin/pytest -q -n 2 --dist loadgroup --ignore tests/e2e --ignore tests/bench
+	$(LAPTOP)/bin/pytest -q tests/e2e
+
+check: $(READY) ## lint, format and types
+	$(LAPTOP)/bin/ruff check .
+	$(LAPTOP)/bin/ruff format --check .
+	$(LAPTOP)/bin/mypy
+
+bench: $(READY) ## what a search costs and how fast the parts are, as ratios of one run
+	$(LAPTOP)/bin/python -m tests.bench
+
+clean: ## take the laptop cloud down and remove everything that was made
+	@[ ! -x $(LAPTOP)/bin/marquee ] || $(LAPTOP)/bin/marquee down
+	rm -rf $(VENVS) .marquee .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis marquee.egg-info
+
+lock: $(VENVS)/uv/.ready ## resolve the groups of pyproject.toml into pinned, hashed files
+	@for group in uv laptop emulator; do \
+	  $(VENVS)/uv/bin/uv $(RESOLVE) --group $$group -o requirements/$$group.txt; done
+	@$(VENVS)/uv/bin/uv $(RESOLVE) --group runtime $(AS_TESTED) -o requirements/runtime.txt
+	@$(VENVS)/uv/bin/uv $(RESOLVE) --group dependencies $(AS_TESTED) \
+	  -o layers/dependencies/requirements.txt
+AS_TESTED := --constraints requirements/laptop.txt
+RESOLVE := pip compile --quiet --python-version 3.13 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate
+
+# One environment each for the tools, the functions' runtime and the emulator: their pins differ.
+$(VENVS)/uv/.ready: requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "Marquee needs Python 3.13: neither python3.13 on PATH nor" \
+	  "one of pyenv's was found. Install it (pyenv install 3.13) and run make again." >&2; exit 1; }
+	@echo "Setting up with $(PYTHON) ..."
+	@"$(PYTHON)" -m venv $(VENVS)/uv
+	@$(VENVS)/uv/bin/pip install --quiet --require-hashes -r $<
+	@touch $@
+
+$(VENVS)/%/.ready: requirements/%.txt $(VENVS)/uv/.ready
+	@$(VENVS)/uv/bin/uv venv --quiet --clear --seed --python "$(PYTHON)" $(VENVS)/$*
+	@$(VENVS)/uv/bin/uv pip install --quiet --require-hashes --python $(VENVS)/$* -r $<
+	@touch $@
+
+# The tools' environment also holds the marquee command itself, from this folder.
+$(LAPTOP)/.ready: requirements/laptop.txt pyproject.toml $(VENVS)/uv/.ready
+	@$(VENVS)/uv/bin/uv venv --quiet --clear --seed --python "$(PYTHON)" $(LAPTOP)
+	@$(VENVS)/uv/bin/uv pip install --quiet --require-hashes --python $(LAPTOP) -r $<
+	@$(VENVS)/uv/bin/uv pip install --quiet --no-deps --no-build-isolation --python $(LAPTOP) -e .
+	@touch $@
