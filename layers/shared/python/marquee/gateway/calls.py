@@ -1,0 +1,219 @@
+"""One HTTP call to an upstream: a deadline, no retries, errors by class, the tally kept."""
+
+import logging
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from marquee.errors import (
+    CredentialsRefused,
+    CreditsDepleted,
+    Misconfigured,
+    RateLimited,
+    UpstreamError,
+    UpstreamNotFound,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from marquee.observability import current_tally, logger
+from marquee.settings import HTTP_TIMEOUT_SECONDS
+
+if TYPE_CHECKING:
+    import httpx
+
+# httpx is imported at the first call: a step that finds all it needs stored starts without it.
+
+USER_AGENT = "Marquee/0.1"
+
+# At INFO httpx logs every URL, and TMDB's v3 key is a parameter of it.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+_BY_STATUS: dict[int, type[UpstreamError]] = {
+    401: CredentialsRefused,
+    402: CreditsDepleted,
+    403: CredentialsRefused,
+    404: UpstreamNotFound,
+    408: UpstreamTimeout,
+}
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Where a provider answers and how it knows us; ``repr`` shows no credential.
+
+    Raises Misconfigured for a credential that no header can carry: httpx would quote it.
+    """
+
+    provider: str
+    base_url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if not all(value.isascii() and value.isprintable() for value in self.headers.values()):
+            raise Misconfigured(f"the credential for {self.provider} holds a stray character")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A 2xx answer: its JSON, and its headers with names in lower case."""
+
+    body: Any
+    headers: Mapping[str, str]
+
+
+@cache
+def http_client() -> "httpx.Client":
+    """The client of this process: connections are reused over warm invocations."""
+    import httpx
+
+    return httpx.Client(
+        timeout=HTTP_TIMEOUT_SECONDS,
+        headers={"user-agent": USER_AGENT},
+        verify=ssl.create_default_context(),
+    )
+
+
+def call(
+    upstream: Upstream,
+    endpoint: str,
+    path: str,
+    *,
+    params: Mapping[str, str | int] | None = None,
+    method: str = "GET",
+    json: Any = None,
+    price: Callable[[Any], float] | None = None,
+    client: "httpx.Client | None" = None,
+) -> Answer:
+    """Send one request and return its answer.
+
+    ``endpoint`` is the name the call is counted under, without ids ("search/movie"). ``price``
+    takes the answer's JSON and returns what the upstream charges for it in USD. Raises a subclass
+    of UpstreamError for anything but a 2xx with JSON; error texts carry no query and no credential.
+    """
+    import httpx
+
+    try:
+        response = (client or http_client()).request(
+            method,
+            upstream.base_url + path,
+            params={**upstream.params, **(params or {})},
+            headers=dict(upstream.headers),
+            json=json,
+        )
+        raise_for_status(upstream.provider, endpoint, response)
+        body = _body(upstream.provider, endpoint, response)
+    except UpstreamError as error:
+        _count_failure(upstream.provider, endpoint, error)
+        raise
+    except httpx.TimeoutException as error:
+        timeout = UpstreamTimeout(
+            f"no answer within {HTTP_TIMEOUT_SECONDS:.0f} s",
+            provider=upstream.provider,
+            endpoint=endpoint,
+        )
+        _count_failure(upstream.provider, endpoint, timeout)
+        raise timeout from error
+    except httpx.HTTPError as error:
+        unavailable = UpstreamUnavailable(
+            f"the connection failed ({type(error).__name__})",
+            provider=upstream.provider,
+            endpoint=endpoint,
+        )
+        _count_failure(upstream.provider, endpoint, unavailable)
+        raise unavailable from error
+    cost = price(body) if price else 0.0
+    current_tally().add_call(upstream.provider, successful=True, cost_usd=cost)
+    return Answer(body, response.headers)
+
+
+def _count_failure(provider: str, endpoint: str, error: UpstreamError) -> None:
+    current_tally().add_call(provider, successful=False)
+    logger.warning(
+        "upstream call failed",
+        provider=provider,
+        endpoint=endpoint,
+        status=error.status,
+        error=type(error).__name__,
+    )
+
+
+class HttpAnswer(Protocol):
+    """An answer as httpx and requests give it; header names in any case."""
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers."""
+
+    def json(self) -> Any:
+        """The body; ValueError where it is no JSON."""
+
+
+def raise_for_status(provider: str, endpoint: str, response: HttpAnswer) -> None:
+    """Raise the subclass of UpstreamError that the status stands for; nothing for a 2xx."""
+    status = response.status_code
+    if 200 <= status < 300:
+        return
+    if status == 429:
+        raise RateLimited(
+            "rate limit reached",
+            provider=provider,
+            endpoint=endpoint,
+            reset_at=_reset_at(response.headers),
+        )
+    kind = _BY_STATUS.get(status, UpstreamRefused if 400 <= status < 500 else UpstreamUnavailable)
+    said = _said(response)
+    if kind is UpstreamNotFound and not said:
+        # Not the API's word on an id, but that of something before it: an outage, not an absence.
+        kind = UpstreamUnavailable
+    raise kind(
+        f"answered {status} {said}".rstrip(),
+        provider=provider,
+        endpoint=endpoint,
+        status=status,
+    )
+
+
+def _said(response: HttpAnswer) -> str:
+    """What the upstream's error body says, in one short line, whichever dialect it speaks."""
+    try:
+        body = response.json()
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    for name in ("status_message", "detail", "message", "title", "error_description", "error"):
+        if isinstance(body.get(name), str):
+            return f"({body[name][:200]})"
+    return ""
+
+
+def _reset_at(headers: Mapping[str, str]) -> datetime | None:
+    """When the window opens again: X says epoch seconds, Mastodon an ISO time, others seconds."""
+    value = headers.get("x-rate-limit-reset") or headers.get("ratelimit-reset")
+    try:
+        if value:
+            return datetime.fromtimestamp(int(value), UTC)
+        return datetime.fromisoformat(headers["x-ratelimit-reset"])
+    except (KeyError, ValueError, OverflowError, OSError):
+        return None
+
+
+def _body(provider: str, endpoint: str, response: "httpx.Response") -> Any:
+    try:
+        return response.json()
+    except (ValueError, RecursionError) as error:
+        raise UpstreamUnavailable(
+            "the answer is no JSON",
+            provider=provider,
+            endpoint=endpoint,
+            status=response.status_code,
+        ) from error
