@@ -1,0 +1,1 @@
+"""What Marquee puts on its event bus."""

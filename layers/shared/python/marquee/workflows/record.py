@@ -1,0 +1,278 @@
+"""The workflow record: one item per execution in WorkflowsTable, from which the API answers."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.conditions import Attr, Key
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict, Field
+
+from marquee.aws import from_item, table, to_item
+from marquee.clock import Moment
+from marquee.settings import RECORD_KEPT_FOR, Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
+
+_STEP = "step/"
+_FAILED = "failed/"
+_VALUE = re.compile(r":\w+")
+_ALIASED = ("status", "trigger", "input", "result", "error")
+"""Words that DynamoDB reserves."""
+
+MAX_MESSAGE = 500
+"""An error's text in the record; the whole of it is in the log."""
+
+
+class Status(StrEnum):
+    """Where a workflow or one of its steps stands; PARTIAL: done, but something lacks."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    PARTIAL = "PARTIAL"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
+class StepError(BaseModel):
+    """Why an attempt failed: the class name that Retry and Catch see, and its message."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    message: str
+
+
+class _LambdaCause(BaseModel):
+    """What Lambda puts into a Cause: a stack trace beside the message."""
+
+    message: str = Field(alias="errorMessage")
+
+
+def in_words(cause: str) -> str:
+    """The message of a Cause, where that is Lambda's JSON, behind what a Fail state put before."""
+    before, brace, rest = cause.partition("{")
+    try:
+        message = before + _LambdaCause.model_validate_json(brace + rest).message
+    except ValueError:
+        message = cause
+    return message[:MAX_MESSAGE]
+
+
+class FailedAttempt(BaseModel):
+    """An attempt of a step that failed and was tried again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ended_at: Moment | None = None
+    counts: dict[str, Any] = Field(default_factory=dict)
+    error: StepError | None = None
+
+
+class StepRecord(BaseModel):
+    """One step of an execution; a step of a Map is called ``<state>/<item>``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Status
+    started_at: Moment
+    ended_at: Moment | None = None
+    duration_ms: int | None = None
+    attempts: int = 1
+    counts: dict[str, Any] = Field(default_factory=dict)
+    """What the step says of itself, and the tally of its calls and operations."""
+    error: StepError | None = None
+    failed_attempts: tuple[FailedAttempt, ...] = ()
+    """Those before this one: their calls and operations count too."""
+
+
+class WorkflowRecord(BaseModel):
+    """One execution, as WorkflowsTable holds it."""
+
+    workflow_id: str
+    kind: str
+    status: Status
+    trigger: str = ""
+    input: dict[str, Any] = Field(default_factory=dict)
+    started_at: Moment
+    ended_at: Moment | None = None
+    steps: dict[str, StepRecord] = Field(default_factory=dict)
+    result: dict[str, Any] = Field(default_factory=dict)
+    """A summary in ids and counts; its shape belongs to the kind."""
+    error: StepError | None = None
+
+
+class WorkflowRecords:
+    """WorkflowsTable: key ``workflow_id``; indexes ``by_kind`` and ``by_kind_and_status``.
+
+    A write for an execution whose record is not there yet makes the record: whichever of starter
+    and first step comes first.
+    """
+
+    def __init__(self, records: "Table") -> None:
+        self._table = records
+
+    @classmethod
+    def connect(cls, settings: Settings) -> "WorkflowRecords":
+        """The records in the table that the template gave us."""
+        return cls(table(settings.require("workflows_table")))
+
+    def get(self, workflow_id: str, *, consistent: bool = False) -> WorkflowRecord | None:
+        """The record, or None where there is none."""
+        item = self._table.get_item(
+            Key={"workflow_id": workflow_id}, ConsistentRead=consistent
+        ).get("Item")
+        return _record(item) if item else None
+
+    def open(
+        self,
+        workflow_id: str,
+        kind: str,
+        *,
+        trigger: str,
+        request: Mapping[str, Any],
+        now: datetime,
+    ) -> None:
+        """The execution is about to be started; changes nothing where the record is there."""
+        self._update(
+            workflow_id,
+            kind,
+            now,
+            {
+                "#trigger = if_not_exists(#trigger, :trigger)": trigger,
+                "#input = if_not_exists(#input, :input)": to_item(request),
+            },
+        )
+
+    def write_step(
+        self, workflow_id: str, kind: str, name: str, step: StepRecord, now: datetime
+    ) -> None:
+        """Where the step ``name`` stands now; a failed attempt is kept beside the next one."""
+        item = to_item(step.model_dump(mode="json", exclude_defaults=True))
+        changes = {"#step = :step": item}
+        names = {"#step": f"{_STEP}{name}"}
+        if step.status is Status.FAILED:
+            changes["#failed = :failed"] = item
+            names["#failed"] = f"{_FAILED}{name}/{step.attempts}"
+        self._update(workflow_id, kind, now, changes, names=names)
+
+    def close(
+        self,
+        workflow_id: str,
+        kind: str,
+        status: Status,
+        *,
+        now: datetime,
+        result: Mapping[str, Any] | None = None,
+        error: StepError | None = None,
+    ) -> bool:
+        """The execution has ended; False where the record had ended before, which then stands."""
+        changes: dict[str, Any] = {"ended_at = :ended": now.isoformat()}
+        if result is not None:
+            changes["#result = :result"] = to_item(result)
+        if error is not None:
+            changes["#error = :error"] = error.model_dump()
+        try:
+            self._update(workflow_id, kind, now, changes, status=status)
+        except ClientError as refusal:
+            if refusal.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+    def page(
+        self,
+        kind: str,
+        *,
+        status: Status | None = None,
+        limit: int = 20,
+        after: Mapping[str, Any] | None = None,
+    ) -> tuple[list[WorkflowRecord], dict[str, Any] | None]:
+        """The newest executions of a kind first, without steps and result; and the next key."""
+        index, key, value = (
+            ("by_kind_and_status", "kind_status", f"{kind}#{status}")
+            if status
+            else ("by_kind", "kind", kind)
+        )
+        query: dict[str, Any] = {
+            "IndexName": index,
+            "KeyConditionExpression": Key(key).eq(value),
+            "ScanIndexForward": False,
+            "Limit": limit,
+        }
+        if after:
+            query["ExclusiveStartKey"] = dict(after)
+        answer = self._table.query(**query)
+        return [_record(item) for item in answer["Items"]], answer.get("LastEvaluatedKey")
+
+    def _update(
+        self,
+        workflow_id: str,
+        kind: str,
+        now: datetime,
+        changes: Mapping[str, Any],
+        *,
+        names: Mapping[str, str] | None = None,
+        status: Status | None = None,
+    ) -> None:
+        """Apply ``changes`` ("<path> = <expression with one :value>": value)."""
+        values: dict[str, Any] = {
+            ":kind": kind,
+            ":status": status or Status.RUNNING,
+            ":kind_status": f"{kind}#{status or Status.RUNNING}",
+            ":now": now.isoformat(),
+            ":expires": int((now + RECORD_KEPT_FOR).timestamp()),
+        }
+        keep = "{0} = if_not_exists({0}, {1})".format
+        state = (
+            ["#status = :status", "kind_status = :kind_status"]
+            if status
+            else [keep("#status", ":status"), keep("kind_status", ":kind_status")]
+        )
+        for change, value in changes.items():
+            values[_VALUE.findall(change)[0]] = value
+        expression = ", ".join(
+            [
+                keep("kind", ":kind"),
+                keep("started_at", ":now"),
+                keep("expires_at", ":expires"),
+                *state,
+                *changes,
+            ]
+        )
+        aliases = {f"#{name}": name for name in _ALIASED if f"#{name}" in expression}
+        arguments: dict[str, Any] = {}
+        if status:
+            arguments["ConditionExpression"] = Attr("status").not_exists() | Attr("status").eq(
+                Status.RUNNING
+            )
+        self._table.update_item(
+            Key={"workflow_id": workflow_id},
+            UpdateExpression=f"SET {expression}",
+            ExpressionAttributeNames={**aliases, **(names or {})},
+            ExpressionAttributeValues=values,
+            **arguments,
+        )
+
+
+def _record(item: Mapping[str, Any]) -> WorkflowRecord:
+    """The item as a record: its ``step/<name>`` attributes folded into ``steps``.
+
+    A step has an attribute of its own, so that branches of a Map write side by side; so has each
+    failed attempt, ``failed/<name>/<attempt>``, of which the last may be where the step stands.
+    """
+    plain = from_item(item)
+    steps = {
+        name.removeprefix(_STEP): value for name, value in plain.items() if name.startswith(_STEP)
+    }
+    for name, step in steps.items():
+        step["failed_attempts"] = [
+            attempt
+            for key, attempt in sorted(plain.items())
+            if key.rpartition("/")[0] == f"{_FAILED}{name}"
+            and attempt["ended_at"] != step.get("ended_at")
+        ]
+    return WorkflowRecord.model_validate({**plain, "steps": steps})

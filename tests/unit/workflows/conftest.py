@@ -1,0 +1,26 @@
+"""An installation for each module, emptied after each test: tables from the template, on moto."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from marquee.settings import Settings
+from marquee.workflows.record import WorkflowRecords
+from tests.support.installation import empty, installed
+
+
+@pytest.fixture(scope="module")
+def installation() -> Iterator[Settings]:
+    with installed() as settings:
+        yield settings
+
+
+@pytest.fixture
+def settings(installation: Settings) -> Iterator[Settings]:
+    yield installation
+    empty(installation)
+
+
+@pytest.fixture
+def records(settings: Settings) -> WorkflowRecords:
+    return WorkflowRecords.connect(settings)
