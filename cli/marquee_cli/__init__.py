@@ -1,0 +1,1 @@
+"""The `marquee` command: the laptop cloud, the stand-ins of the upstreams, and searches."""

@@ -1,0 +1,1 @@
+"""Stand-ins of TMDB, X, Bluesky, Mastodon and OpenAI on loopback, for whoever has no keys."""
