@@ -1,0 +1,95 @@
+"""A whole installation in this process: the template's data and environment, on moto."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from unittest.mock import patch
+
+from moto import mock_aws
+
+from marquee import aws
+from marquee import settings as environment
+from marquee.settings import Settings, read_settings
+from tests.support.state_machines import ACCOUNT
+from tests.support.templates import Template, create_resources
+
+_CACHES = (aws.client, aws.dynamodb, environment.settings, environment.secrets)
+
+
+@cache
+def the_template() -> Template:
+    """The deployed template with its defaults."""
+    return Template.load()
+
+
+@contextmanager
+def installed(*logical_ids: str) -> Iterator[Settings]:
+    """The installation as the functions of these logical ids (all, if none is named) see it.
+
+    Its state machines start executions that stay RUNNING: what a test wants of one, it writes.
+    """
+    template = the_template()
+    with data_installed(template, *logical_ids) as settings:
+        _create_machines(template)
+        yield settings
+
+
+@contextmanager
+def data_installed(template: Template, *logical_ids: str) -> Iterator[Settings]:
+    """The tables, queues, buses and the environment of a template, without its state machines."""
+    variables = template.environment(*logical_ids)
+    with mock_aws(), patch.dict(os.environ, variables):
+        forget()
+        create_resources(template)
+        try:
+            yield read_settings(variables)
+        finally:
+            forget()
+
+
+def executions(settings: Settings) -> list[str]:
+    """The names of the movie searches that were started, the last one first."""
+    answer = aws.client("stepfunctions").list_executions(stateMachineArn=settings.movie_search_arn)
+    return [execution["name"] for execution in answer["executions"]]
+
+
+def empty(settings: Settings) -> None:
+    """Take out what a test left in the installation: items, messages and executions."""
+    for name in (settings.movies_table, settings.reviews_table, settings.workflows_table):
+        _empty_table(name)
+    sqs = aws.client("sqs")
+    for url in sqs.list_queues().get("QueueUrls", ()):
+        # Not by PurgeQueue: one is allowed in a minute, on moto as on AWS.
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    if executions(settings):
+        for machine in the_template().machines.values():
+            aws.client("stepfunctions").delete_state_machine(stateMachineArn=machine.arn)
+        _create_machines(the_template())
+
+
+def _empty_table(name: str) -> None:
+    if not name:
+        return
+    table = aws.table(name)
+    keys = [part["AttributeName"] for part in table.key_schema]
+    with table.batch_writer() as batch:
+        for item in table.scan()["Items"]:
+            batch.delete_item(Key={key: item[key] for key in keys})
+
+
+def _create_machines(template: Template) -> None:
+    for machine in template.machines.values():
+        aws.client("stepfunctions").create_state_machine(
+            name=machine.name,
+            definition='{"StartAt": "Wait", "States": {"Wait": {"Type": "Succeed"}}}',
+            roleArn=f"arn:aws:iam::{ACCOUNT}:role/state-machine",
+        )
+
+
+def forget() -> None:
+    """Drop what the process keeps of the installation before: its clients and its settings."""
+    for cached in _CACHES:
+        cached.cache_clear()

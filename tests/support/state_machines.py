@@ -1,0 +1,602 @@
+"""Runs a state machine in this process: moto interprets it and the real handlers answer.
+
+This is the one file that reaches into moto's internals. `_shims` lists what it replaces and why;
+`tests/workflows/test_harness.py` names the shim that a newer moto breaks.
+"""
+
+import json
+import threading
+import time
+import traceback
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NoReturn, cast
+from unittest.mock import patch
+
+import boto3
+from botocore.exceptions import ClientError
+from jsonata.jexception import JException  # type: ignore[import-untyped] # ships no types
+from jsonata.jsonata import Jsonata  # type: ignore[import-untyped] # ships no types
+from moto import mock_aws
+from moto.core.config import default_user_config
+from moto.dynamodb.responses import DynamoHandler
+from moto.stepfunctions.parser.api import EvaluationFailedEventDetails, HistoryEventType
+from moto.stepfunctions.parser.asl.component.common.catch.catcher_decl import CatcherDecl
+from moto.stepfunctions.parser.asl.component.common.catch.catcher_outcome import (
+    CatcherOutcomeCaught,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import (
+    CustomErrorName,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import (
+    ErrorEqualsDecl,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
+    FailureEvent,
+    FailureEventException,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import (
+    StatesErrorName,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import (
+    StatesErrorNameType,
+)
+from moto.stepfunctions.parser.asl.component.common.retry.retrier_decl import RetrierDecl
+from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
+from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+
+type Json = Any
+type Handler = Callable[[Json, Any], Json]
+type Failure = str | Exception | type[Exception]
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"  # the account that moto pretends to be
+DEADLINE_SECONDS = 20.0  # a run takes well under a second; this only ends one that hangs
+FIRST_POLL_SECONDS = 0.005
+LONGEST_POLL_SECONDS = 0.1  # each look costs moto milliseconds that the run then lacks
+
+# AWS ends the execution on these: `States.ALL` does not catch them, only their own name does.
+NOT_IN_STATES_ALL = frozenset({"States.DataLimitExceeded", "States.Runtime"})
+
+_PARSER = "moto.stepfunctions.parser.asl"
+_LAMBDA = f"{_PARSER}.component.state.exec.state_task.lambda_eval_utils"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One invocation of a function."""
+
+    function: str
+    """The ARN as the definition names it."""
+    payload: Json
+
+
+@dataclass(frozen=True)
+class Retry:
+    """One retry that a `Retry` block granted."""
+
+    state: str
+    error: str
+    delay_seconds: float
+    """The longest delay the block allows here: backoff applied, jitter at its upper bound."""
+
+
+@dataclass(frozen=True)
+class Catch:
+    """One error that a `Catch` block took."""
+
+    state: str
+    error: str
+    next: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """One `Wait` state, passed without waiting."""
+
+    state: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What one execution did, as the console would show it."""
+
+    arn: str
+    name: str
+    status: str
+    """`SUCCEEDED`, `FAILED`, `TIMED_OUT` or `ABORTED`."""
+    output: Json
+    """`None` unless the execution succeeded."""
+    error: str | None
+    cause: str | None
+    history: tuple[str, ...]
+    """State names in the order they were entered; those inside a Map may interleave."""
+    retries: tuple[Retry, ...]
+    catches: tuple[Catch, ...]
+    waits: tuple[Wait, ...]
+    calls: tuple[Call, ...]
+    events: tuple[Mapping[str, Any], ...] = field(repr=False)
+    """The history events as `GetExecutionHistory` answers them."""
+
+    @property
+    def transitions(self) -> int:
+        """Billed transitions: one per state entered and one per retry."""
+        return len(self.history) + len(self.retries)
+
+    def payloads(self, function: str) -> list[Json]:
+        """The payloads one function got, in order."""
+        return [call.payload for call in self.calls if call.function == function]
+
+
+@dataclass
+class LambdaContext:
+    """The part of Lambda's context object that handlers and Powertools read."""
+
+    invoked_function_arn: str
+    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    memory_limit_in_mb: int = 512
+    function_version: str = "$LATEST"
+    timeout_seconds: float = 30.0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def function_name(self) -> str:
+        return self.invoked_function_arn.rsplit(":", 1)[-1]
+
+    @property
+    def log_group_name(self) -> str:
+        return f"/aws/lambda/{self.function_name}"
+
+    @property
+    def log_stream_name(self) -> str:
+        return f"in-process/{self.aws_request_id}"
+
+    def get_remaining_time_in_millis(self) -> int:
+        left = self.timeout_seconds - (time.monotonic() - self.started)
+        return max(0, int(left * 1000))
+
+
+class NamedFailure(Exception):
+    """Makes the invocation fail under the given name; see `failing`."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"forced by the test: {name}")
+        self.name = name
+
+
+def failing(
+    handler: Handler,
+    errors: Iterable[Failure],
+    *,
+    when: Callable[[Json], bool] = lambda event: True,
+) -> Handler:
+    """A handler that fails once per entry of `errors`, in order, and then works.
+
+    An entry is an exception or its class, raised as the handler itself would raise it, or a name:
+
+    - `States.Timeout`: the task runs into its `TimeoutSeconds`.
+    - `Lambda.<code>` (`Lambda.ServiceException`, `Lambda.TooManyRequestsException`, ...): the
+      Lambda service refuses the invocation.
+    - any other (`Sandbox.Timedout`, `Runtime.ExitError`, a class name): the function fails with
+      that `errorType`.
+
+    Only events that satisfy `when` use an entry up; the others reach the handler. Give one entry
+    more than the retry block has attempts to reach its `Catch`.
+    """
+    left = deque(errors)
+
+    def handle(event: Json, context: Any) -> Json:
+        if when(event):
+            try:
+                failure = left.popleft()
+            except IndexError:
+                pass
+            else:
+                raise NamedFailure(failure) if isinstance(failure, str) else failure
+        return handler(event, context)
+
+    return handle
+
+
+class StateMachines:
+    """Step Functions of this process: create machines, start them, wait for what they did."""
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
+        self._client = boto3.client(
+            "stepfunctions",
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        self._recorder = _Recorder()
+
+    def create(self, definition: Mapping[str, Any], name: str | None = None) -> str:
+        """The ARN of a new machine. Raises `LookupError` for a function without a handler.
+
+        Without a name it gets one of its own: moto keeps the first definition of a name. The
+        definition's substitutions must be resolved: Lambda tasks name whole ARNs.
+        """
+        missing = sorted(set(_functions_of(definition)) - set(self._handlers))
+        if missing:
+            raise LookupError(f"no handler for {', '.join(missing)}")
+        answer = self._client.create_state_machine(
+            name=name or f"machine-{uuid.uuid4()}",
+            definition=json.dumps(definition),
+            roleArn=f"arn:aws:iam::{ACCOUNT}:role/state-machine",
+        )
+        return str(answer["stateMachineArn"])
+
+    def start(self, machine: str, payload: Json, name: str | None = None) -> str:
+        """The ARN of a new execution of the machine with that ARN."""
+        answer = self._client.start_execution(
+            stateMachineArn=machine,
+            name=name or f"run-{uuid.uuid4()}",
+            input=json.dumps(payload),
+        )
+        return str(answer["executionArn"])
+
+    def wait(self, execution: str, deadline: float = DEADLINE_SECONDS) -> Execution:
+        """What the execution did, once it has ended; also one that a handler or rule started.
+
+        Raises `TimeoutError` with the states entered so far after `deadline` seconds. Retries,
+        catches, waits and calls are those recorded since the previous `wait`: start one execution
+        at a time where a test looks at them.
+        """
+        give_up_at = time.monotonic() + deadline
+        pause = FIRST_POLL_SECONDS
+        while True:
+            described = self._client.describe_execution(executionArn=execution)
+            if described["status"] != "RUNNING":
+                break
+            if time.monotonic() > give_up_at:
+                entered = " → ".join(_entered(self._events(execution)))
+                raise TimeoutError(f"{execution} still runs after {deadline} s: {entered}")
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_POLL_SECONDS)
+        events = self._events(execution)
+        # moto sets the status before the output: the last event holds both.
+        last = events[-1]
+        failure = last.get("executionFailedEventDetails", {})
+        succeeded = last.get("executionSucceededEventDetails")
+        recorded = self._recorder.take()
+        return Execution(
+            arn=execution,
+            name=described["name"],
+            status=described["status"],
+            output=json.loads(succeeded["output"]) if succeeded else None,
+            error=failure.get("error"),
+            cause=failure.get("cause"),
+            history=tuple(_entered(events)),
+            retries=tuple(recorded.retries),
+            catches=tuple(recorded.catches),
+            waits=tuple(recorded.waits),
+            calls=tuple(recorded.calls),
+            events=tuple(events),
+        )
+
+    def _events(self, execution: str) -> list[Mapping[str, Any]]:
+        return list(self._client.get_execution_history(executionArn=execution)["events"])
+
+
+@contextmanager
+def state_machines(handlers: Mapping[str, Handler]) -> Iterator[StateMachines]:
+    """Step Functions with the given handlers (by function ARN) beside moto's other services.
+
+    Inside an open `mock_aws()` it shares that one's tables, queues and buses; alone it opens one.
+    """
+    with (
+        patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}),
+        mock_aws(),
+    ):
+        machines = StateMachines(handlers)
+        with ExitStack() as stack:
+            for shim in _shims(handlers, machines._recorder):
+                stack.enter_context(patch(shim.target, shim.replacement))
+            yield machines
+
+
+def run(
+    definition: Mapping[str, Any],
+    handlers: Mapping[str, Handler],
+    payload: Json,
+    *,
+    name: str | None = None,
+    deadline: float = DEADLINE_SECONDS,
+) -> Execution:
+    """Run a definition once, to its end; `name` is the execution's."""
+    with state_machines(handlers) as machines:
+        return machines.wait(machines.start(machines.create(definition), payload, name), deadline)
+
+
+@dataclass
+class _Recorder:
+    """What the shims saw. Map iterations write at once; `list.append` is atomic."""
+
+    calls: list[Call] = field(default_factory=list)
+    retries: list[Retry] = field(default_factory=list)
+    catches: list[Catch] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+
+    def take(self) -> "_Recorder":
+        taken = _Recorder(self.calls, self.retries, self.catches, self.waits)
+        self.calls, self.retries, self.catches, self.waits = [], [], [], []
+        return taken
+
+
+@dataclass(frozen=True)
+class _Shim:
+    """One name inside moto, what stands there during a run, and why."""
+
+    target: str
+    replacement: Any
+    reason: str
+
+
+def _shims(handlers: Mapping[str, Handler], recorder: _Recorder) -> Sequence[_Shim]:
+    clock = _RetryClock(recorder)
+    common = f"{_PARSER}.component.common"
+    return (
+        _Shim(
+            f"{_PARSER}.jsonata.jsonata._eval_jsonata",
+            _evaluate,
+            "moto has no JSONata evaluator: jsonata-python is one",
+        ),
+        _Shim(
+            f"{_PARSER}.eval.variable_store.encode_jsonata_variable_declarations",
+            _declare,
+            "moto does not escape quotes and newlines in variables that hold a string",
+        ),
+        _Shim(
+            f"{common}.string.string_expression.StringJSONata._eval_body",
+            _evaluation_errors_named(StringJSONata._eval_body),
+            "an expression that fails is States.QueryEvaluationError, not States.Runtime",
+        ),
+        _Shim(
+            f"{_LAMBDA}._invoke_lambda_function",
+            _invoker(handlers, recorder),
+            "a Lambda call runs the handler in this process",
+        ),
+        _Shim(
+            "moto.dynamodb.responses.DynamoHandler.call_action",
+            _one_at_a_time(DynamoHandler.call_action),
+            "moto's DynamoDB is not made for threads: a conditional write is not whole there",
+        ),
+        _Shim(
+            f"{common}.retry.retrier_decl.time",
+            clock,
+            "retries are recorded, not waited for",
+        ),
+        _Shim(
+            f"{common}.retry.retrier_decl.RetrierDecl._eval_body",
+            clock.watching(RetrierDecl._eval_body),
+            "the clock is told which state retries and why",
+        ),
+        _Shim(
+            f"{common}.retry.jitter_strategy_decl.random",
+            _UpperBound,
+            "full jitter draws its upper bound, so that delays can be compared",
+        ),
+        _Shim(
+            f"{common}.catch.catcher_decl.CatcherDecl._eval_body",
+            _recording_catches(CatcherDecl._eval_body, recorder),
+            "every Catch that is taken is recorded",
+        ),
+        _Shim(
+            f"{common}.error_name.error_equals_decl.ErrorEqualsDecl._eval_body",
+            _all_but_terminal(ErrorEqualsDecl._eval_body),
+            "moto lets States.ALL catch what AWS does not",
+        ),
+        _Shim(
+            f"{_PARSER}.component.state.exec.state_map.iteration.iteration_worker.CustomErrorName",
+            _IterationErrorName,
+            "moto cannot pass a States.* error on from an iteration to its Map",
+        ),
+        _Shim(
+            f"{_PARSER}.component.state.wait.wait_function.wait_function.WaitFunction"
+            "._wait_interval",
+            _recording_waits(recorder),
+            "waits are recorded, not waited for",
+        ),
+    )
+
+
+def _one_at_a_time(act: Callable[..., Any]) -> Callable[..., Any]:
+    turn = threading.Lock()
+
+    def call_action(responder: Any) -> Any:
+        with turn:
+            return act(responder)
+
+    return call_action
+
+
+def _evaluate(expression: str) -> Json:
+    # The round trip turns JSONata's own lists and escaped surrogate pairs into plain JSON.
+    return json.loads(json.dumps(Jsonata(expression).evaluate(None)))
+
+
+def _declare(bindings: Mapping[str, Json]) -> str:
+    return "".join(f"{name}:={json.dumps(value)};" for name, value in bindings.items())
+
+
+def _evaluation_errors_named(evaluate: Callable[..., None]) -> Callable[..., None]:
+    def eval_body(expression: StringJSONata, env: Any) -> None:
+        try:
+            evaluate(expression, env)
+        except JException as error:
+            name = StatesErrorName(typ=StatesErrorNameType.StatesQueryEvaluationError)
+            details = EvaluationFailedEventDetails(
+                error=name.error_name or "", cause=f"{expression.expression}: {error}"
+            )
+            raise FailureEventException(
+                FailureEvent(
+                    env=env,
+                    error_name=name,
+                    event_type=HistoryEventType.EvaluationFailed,
+                    event_details=cast(EventDetails, {"evaluationFailedEventDetails": details}),
+                )
+            ) from error
+
+    return eval_body
+
+
+def _invoker(
+    handlers: Mapping[str, Handler], recorder: _Recorder
+) -> Callable[..., dict[str, Json]]:
+    def invoke(
+        parameters: Mapping[str, Any], region: str, state_credentials: Any
+    ) -> dict[str, Json]:
+        function = str(parameters["FunctionName"])
+        event = json.loads(parameters.get("Payload", "{}"))
+        recorder.calls.append(Call(function, event))
+        handler = handlers.get(function)
+        if handler is None:
+            _refuse("ResourceNotFoundException", f"Function not found: {function}")
+        context = LambdaContext(function)
+        answer = {"StatusCode": 200, "ExecutedVersion": context.function_version}
+        try:
+            return answer | {"Payload": _as_lambda_answers(handler(event, context))}
+        except NamedFailure as failure:
+            if failure.name == "States.Timeout":
+                raise TimeoutError from failure
+            service, _, code = failure.name.partition(".")
+            if service == "Lambda":
+                _refuse(code, str(failure))
+            error: Exception = failure
+            error_type = failure.name
+        except Exception as raised:
+            error = raised
+            error_type = type(raised).__name__
+        return answer | {
+            "FunctionError": "Unhandled",
+            "Payload": {
+                "errorMessage": str(error),
+                "errorType": error_type,
+                "requestId": context.aws_request_id,
+                "stackTrace": traceback.format_tb(error.__traceback__),
+            },
+        }
+
+    return invoke
+
+
+def _as_lambda_answers(result: Json) -> Json:
+    try:
+        # NaN is refused although Lambda would send it: Step Functions cannot read it.
+        return json.loads(json.dumps(result, default=_decimal, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise NamedFailure("Runtime.MarshalError") from error
+
+
+def _decimal(value: object) -> float:
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _refuse(code: str, message: str) -> NoReturn:
+    raise ClientError(
+        {
+            "Error": {"Code": code, "Message": message},
+            "ResponseMetadata": {
+                "HTTPStatusCode": 500,
+                "RequestId": str(uuid.uuid4()),
+                "HostId": "",
+                "HTTPHeaders": {},
+                "RetryAttempts": 0,
+            },
+        },
+        "Invoke",
+    )
+
+
+class _RetryClock:
+    """Stands where the interpreter looks for `time`: notes a retry instead of waiting."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        self._recorder = recorder
+        self._current = threading.local()
+
+    def watching(self, evaluate: Callable[..., None]) -> Callable[..., None]:
+        def eval_body(retrier: RetrierDecl, env: Any) -> None:
+            self._current.retry = _state_of(env), env.stack[-1].error_name
+            evaluate(retrier, env)
+
+        return eval_body
+
+    def sleep(self, seconds: float) -> None:
+        state, error = self._current.retry
+        self._recorder.retries.append(Retry(state, error, seconds))
+
+
+class _IterationErrorName(CustomErrorName):
+    """The name of the error that ended an iteration; unlike a custom one it may be `States.*`."""
+
+    def __init__(self, error_name: str | None) -> None:
+        ErrorName.__init__(self, error_name)
+
+
+class _UpperBound:
+    """Stands where the interpreter looks for `random`."""
+
+    @staticmethod
+    def uniform(low: float, high: float) -> float:
+        return high
+
+
+def _recording_catches(evaluate: Callable[..., None], recorder: _Recorder) -> Callable[..., None]:
+    def eval_body(catcher: CatcherDecl, env: Any) -> None:
+        state, error = _state_of(env), env.stack[-1].error_name.error_name
+        evaluate(catcher, env)
+        if isinstance(env.stack[-1], CatcherOutcomeCaught):
+            recorder.catches.append(Catch(state, error, catcher.next_decl.name))
+
+    return eval_body
+
+
+def _all_but_terminal(evaluate: Callable[..., None]) -> Callable[..., None]:
+    def eval_body(names: ErrorEqualsDecl, env: Any) -> None:
+        error = env.stack[-1].error_name
+        if error in NOT_IN_STATES_ALL and all(n.error_name != error for n in names.error_names):
+            env.stack[-1] = False
+        else:
+            evaluate(names, env)
+
+    return eval_body
+
+
+def _recording_waits(recorder: _Recorder) -> Callable[..., None]:
+    def wait_interval(wait: Any, env: Any, wait_seconds: float) -> None:
+        recorder.waits.append(Wait(_state_of(env), wait_seconds))
+
+    return wait_interval
+
+
+def _state_of(env: Any) -> str:
+    return str(env.states.context_object.context_object_data["State"]["Name"])
+
+
+def _entered(events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    return (
+        event["stateEnteredEventDetails"]["name"]
+        for event in events
+        if "stateEnteredEventDetails" in event
+    )
+
+
+def _functions_of(node: Json) -> Iterator[str]:
+    """Every literal `FunctionName` in a definition."""
+    if isinstance(node, Mapping):
+        name = node.get("FunctionName")
+        if isinstance(name, str) and not name.startswith("{%"):
+            yield name
+    if isinstance(node, Mapping | list):
+        for child in node.values() if isinstance(node, Mapping) else node:
+            yield from _functions_of(child)
