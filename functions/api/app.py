@@ -1,0 +1,13 @@
+"""Answer every route of the REST API."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from marquee.api.application import application
+from marquee.settings import settings
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """API Gateway's proxy event in, its response out."""
+    return application(settings()).resolve(event, context)

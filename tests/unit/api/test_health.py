@@ -1,0 +1,129 @@
+"""GET /workflow/health: what is configured, what answers, and nothing that is secret."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ConnectTimeoutError
+
+from marquee.api.health import SHORT, looked
+from marquee.aws import client, table
+from marquee.settings import Settings
+from tests.support.api import Api
+from tests.support.installation import installed
+
+SECRET = "a-token-that-nobody-may-see"
+
+
+def look(api: Api) -> Any:
+    answer = api.get("/workflow/health")
+    assert answer.status == 200
+    assert SECRET not in answer.text
+    return answer.json()
+
+
+def put_secret(settings: Settings, name: str) -> None:
+    boto3.client("ssm").put_parameter(
+        Name=f"{settings.parameter_prefix}/{name}", Value=SECRET, Type="SecureString"
+    )
+
+
+@pytest.fixture
+def settings() -> Iterator[Settings]:
+    """An installation for each test: they take parts out of it."""
+    looked.cache_clear()
+    with installed("ApiFunction") as settings:
+        yield settings
+
+
+@pytest.fixture
+def whole(settings: Settings) -> Api:
+    """The API with all that the template gives it."""
+    return Api(settings)
+
+
+def sources(health: Any) -> dict[str, Any]:
+    return {source["source"]: source for source in health["sources"]}
+
+
+def parts(health: Any) -> dict[str, Any]:
+    return {part["part"]: part for part in health["parts"]}
+
+
+def test_an_installation_whose_parts_answer_is_ok(whole: Api) -> None:
+    health = look(whole)
+    assert health["status"] == "ok"
+    assert health["stage"] == "prod"
+    assert set(parts(health)) == {
+        "movies_table",
+        "reviews_table",
+        "workflows_table",
+        "movie_search",
+        "secrets",
+    }
+    assert all(part["reachable"] and part["reason"] == "" for part in health["parts"])
+
+
+def test_sources_say_by_name_what_they_lack(whole: Api) -> None:
+    found = sources(look(whole))
+    assert found["tmdb"]["lacks"] == ["/marquee/prod/movies/tmdb/token"]
+    assert found["x"]["lacks"] == ["/marquee/prod/movies/x/bearer_token"]
+    assert found["mastodon"]["lacks"] == ["MASTODON_BASE_URL"]
+    assert not any(source["configured"] for source in found.values())
+
+
+def test_a_source_with_all_its_secrets_is_configured(whole: Api) -> None:
+    put_secret(whole.settings, "tmdb/token")
+    put_secret(whole.settings, "bluesky/handle")
+    found = sources(look(whole))
+    assert (found["tmdb"]["configured"], found["tmdb"]["lacks"]) == (True, [])
+    assert found["bluesky"]["configured"] is False
+    assert found["bluesky"]["lacks"] == ["/marquee/prod/movies/bluesky/app_password"]
+
+
+def test_a_source_of_a_setting_is_configured_with_it(settings: Settings) -> None:
+    with_mastodon = settings.model_copy(update={"mastodon_base_url": "https://mastodon.example"})
+    assert sources(look(Api(with_mastodon)))["mastodon"]["configured"] is True
+
+
+def test_a_part_that_is_gone_makes_it_degraded_with_the_name_of_the_error(whole: Api) -> None:
+    table(whole.settings.reviews_table).delete()
+    health = look(whole)
+    assert health["status"] == "degraded"
+    found = parts(health)
+    assert found["reviews_table"]["reachable"] is False
+    assert found["reviews_table"]["reason"] == "ResourceNotFoundException"
+    assert found["movies_table"]["reachable"] is True
+
+
+def test_a_part_that_is_not_set_up_is_said_to_be_misconfigured(settings: Settings) -> None:
+    bare = Settings(stage="bare", parameter_prefix="/marquee/bare/movies")
+    health = look(Api(bare))
+    found = parts(health)
+    assert {name for name, part in found.items() if part["reason"] == "Misconfigured"} == {
+        "movies_table",
+        "reviews_table",
+        "workflows_table",
+        "movie_search",
+    }
+
+
+def test_where_the_secrets_cannot_be_listed_nothing_is_claimed(whole: Api) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise ConnectTimeoutError(endpoint_url=SECRET)
+
+    client("ssm", SHORT).meta.events.register("before-call.ssm", refuse)
+    health = look(whole)
+    assert parts(health)["secrets"]["reason"] == "ConnectTimeoutError"
+    found = sources(health)
+    assert (found["x"]["configured"], found["x"]["lacks"]) == (None, [])
+    assert found["mastodon"]["configured"] is False
+
+
+def test_however_often_it_is_asked_it_looks_once_in_ten_seconds(whole: Api) -> None:
+    assert look(whole)["status"] == "ok"
+    table(whole.settings.reviews_table).delete()
+    assert look(whole)["status"] == "ok"
+    whole.clock.sleep(10)
+    assert look(whole)["status"] == "degraded"
