@@ -1,0 +1,89 @@
+"""Which upstreams are the real ones, and what the stack must know of those that are not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from marquee_cli.cloud.errors import CloudError
+from marquee_cli.upstreams.credentials import DEMONSTRATION
+
+REAL = "real"
+STAND_IN = "stand-in"
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """An outside service.
+
+    It is real where `.env` sets all of its variables: one per secret, named as the secret is
+    (`x/bearer_token` is X_BEARER_TOKEN), or its address for one that asks for no secret.
+    """
+
+    name: str
+    address_parameter: str
+    stand_in_path: str
+    demonstration: Mapping[str, str] = field(default_factory=dict)
+    address_variable: str | None = None
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables of `.env` that make it real."""
+        secrets = tuple(variable_of(secret) for secret in self.demonstration)
+        return (*secrets, self.address_variable) if self.address_variable else secrets
+
+
+UPSTREAMS = (
+    Upstream("tmdb", "TmdbBaseUrl", "/tmdb/3", {"tmdb/token": DEMONSTRATION.tmdb_token}),
+    Upstream("x", "XBaseUrl", "/x/2", {"x/bearer_token": DEMONSTRATION.x_bearer_token}),
+    Upstream(
+        "bluesky",
+        "BlueskyBaseUrl",
+        "/bluesky/xrpc",
+        {
+            "bluesky/handle": DEMONSTRATION.bluesky_handle,
+            "bluesky/app_password": DEMONSTRATION.bluesky_app_password,
+        },
+    ),
+    Upstream(
+        "mastodon",
+        "MastodonBaseUrl",
+        "/mastodon/api/v1",
+        address_variable="MASTODON_BASE_URL",
+    ),
+)
+
+
+def variable_of(secret: str) -> str:
+    """The variable of `.env` that holds a secret."""
+    return secret.replace("/", "_").upper()
+
+
+def choose(env: Mapping[str, str]) -> dict[str, str]:
+    """ "real" or "stand-in" for each upstream; raises CloudError where half of its keys are set."""
+    chosen = {}
+    for upstream in UPSTREAMS:
+        missing = [variable for variable in upstream.variables if variable not in env]
+        if missing and len(missing) < len(upstream.variables):
+            raise CloudError(f".env sets only a part of {upstream.name}'s keys: {missing} missing.")
+        chosen[upstream.name] = STAND_IN if missing else REAL
+    return chosen
+
+
+def parameters(env: Mapping[str, str], stand_ins_url: str | None) -> dict[str, str]:
+    """The stack parameters that say where the upstreams are, where the defaults do not hold."""
+    given = {}
+    for upstream in UPSTREAMS:
+        if choose(env)[upstream.name] == STAND_IN:
+            given[upstream.address_parameter] = f"{stand_ins_url}{upstream.stand_in_path}"
+        elif upstream.address_variable:
+            given[upstream.address_parameter] = env[upstream.address_variable]
+    return given
+
+
+def secrets(env: Mapping[str, str]) -> dict[str, str]:
+    """Each secret by its name below the stack's prefix: from `.env`, or what stand-ins accept."""
+    chosen = choose(env)
+    return {
+        name: demonstration if chosen[upstream.name] == STAND_IN else env[variable_of(name)]
+        for upstream in UPSTREAMS
+        for name, demonstration in upstream.demonstration.items()
+    }

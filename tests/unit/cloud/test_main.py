@@ -1,0 +1,64 @@
+"""The `marquee` command where no cloud is up; the end-to-end tests bring one up."""
+
+from pathlib import Path
+
+import click
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from click.testing import CliRunner, Result
+
+from marquee_cli.cloud.errors import CloudError, with_tail
+from marquee_cli.main import Group, main
+
+
+def marquee(home: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["--home", str(home), *arguments])
+
+
+def test_status_of_a_home_that_was_never_up_is_down_with_exit_code_1(tmp_path: Path) -> None:
+    result = marquee(tmp_path / "home", "status")
+    assert result.exit_code == 1
+    assert "down" in result.output
+    assert not (tmp_path / "home").exists()
+
+
+def test_down_where_nothing_is_up_is_harmless(tmp_path: Path) -> None:
+    result = marquee(tmp_path / "home", "down")
+    assert result.exit_code == 0
+    assert result.output == "Nothing was up.\n"
+    assert not (tmp_path / "home").exists()
+
+
+def test_an_unknown_command_is_a_usage_error(tmp_path: Path) -> None:
+    assert marquee(tmp_path, "sideways").exit_code == 2
+
+
+def test_an_error_of_the_cloud_is_a_message_and_exit_code_1(tmp_path: Path) -> None:
+    log = tmp_path / "sam.log"
+    log.write_text("".join(f"line {number}\n" for number in range(100)))
+
+    @click.command()
+    def fail() -> None:
+        raise with_tail("`sam build` failed.", log)
+
+    result = CliRunner().invoke(Group(commands={"fail": fail}), ["fail"])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: `sam build` failed. The end of ")
+    assert "line 99" in result.output
+    assert "line 50" not in result.output
+
+
+def test_an_emulator_that_goes_away_is_a_message_and_exit_code_1() -> None:
+    @click.command()
+    def fail() -> None:
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:4566")
+
+    result = CliRunner().invoke(Group(commands={"fail": fail}), ["fail"])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: Could not connect")
+
+
+def test_an_error_without_a_log_is_still_a_message(tmp_path: Path) -> None:
+    assert "none.log" in str(with_tail("It failed.", tmp_path / "none.log"))
+    with pytest.raises(CloudError):
+        raise with_tail("It failed.", tmp_path / "none.log")
