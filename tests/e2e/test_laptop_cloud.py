@@ -1,0 +1,210 @@
+"""The laptop cloud itself: the same template, guarded as on AWS, and hard to break."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+from click.testing import CliRunner
+
+from marquee_cli.cloud.fit import Build, Put, Remove, adapted, changes_for
+from marquee_cli.cloud.processes import marked
+from marquee_cli.cloud.queueing_emulator import SLOTS
+from marquee_cli.main import main
+from tests.e2e.conftest import RunningCloud
+
+HEALTH = "/workflow/health"
+BURST = 50
+QUICK_SECONDS = 5.0
+"""An `up` with nothing to do takes a third of a second; a busy machine may take longer."""
+
+
+def get(cloud: RunningCloud, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    return httpx.get(cloud.api_url + path, headers=headers, timeout=60, trust_env=False)
+
+
+def test_status_says_what_runs_with_exit_code_0(cloud: RunningCloud) -> None:
+    result = CliRunner().invoke(main, ["--home", str(cloud.cloud.home.folder), "status"])
+    assert result.exit_code == 0
+    for word in (cloud.endpoint_url, cloud.upstreams_url, cloud.api_url, "_COMPLETE", "stand-in"):
+        assert word in result.output
+
+
+def test_the_deployed_template_differs_from_the_built_one_by_the_fit_only(
+    cloud: RunningCloud,
+) -> None:
+    home = cloud.cloud.home
+    built = yaml.safe_load((home.build / "template.yaml").read_text())
+    build = Build(
+        folder=home.build,
+        template=built,
+        runtime_python=Path(sys.executable),
+        layers={
+            name: home.fitted / name / "python"
+            for name, resource in built["Resources"].items()
+            if resource["Type"] == "AWS::Serverless::LayerVersion"
+        },
+    )
+    changes = changes_for(build)
+    fitted = json.loads((home.fitted / "template.json").read_text())
+    assert adapted(built, changes) == fitted
+    touched = {change.path[-1] for change in changes if isinstance(change, Put | Remove)}
+    assert {name for name in touched if not name.startswith("Everything")} == {
+        "Runtime",
+        "DefinitionUri",
+    }
+
+
+def test_a_second_up_is_quick_and_changes_nothing(cloud: RunningCloud) -> None:
+    def stack() -> Any:
+        stacks = cloud.boto3("cloudformation").describe_stacks(StackName="marquee")
+        return stacks["Stacks"][0]
+
+    before, record = stack(), cloud.cloud.home.read()
+    started = time.monotonic()
+    assert cloud.cloud.up() == record
+    assert time.monotonic() - started < QUICK_SECONDS
+    assert stack() == before
+
+
+def test_the_api_wants_its_key_except_for_health(cloud: RunningCloud) -> None:
+    assert get(cloud, "/workflow/list").status_code == 403
+    assert get(cloud, "/workflow/list", {"x-api-key": "wrong"}).status_code == 403
+    assert get(cloud, "/workflow/list", {"x-api-key": cloud.api_key}).status_code == 200
+    assert get(cloud, HEALTH).status_code == 200
+
+
+def test_a_burst_of_calls_shares_a_few_workers(cloud: RunningCloud) -> None:
+    with ThreadPoolExecutor(BURST) as pool:
+        answers = list(pool.map(lambda _: get(cloud, HEALTH).status_code, range(BURST)))
+    assert answers == [200] * BURST
+    assert len(workers_of(cloud, "ApiFunction")) <= SLOTS
+
+
+def test_a_handler_imports_from_its_function_the_layers_and_the_runtime_only(
+    cloud: RunningCloud,
+) -> None:
+    get(cloud, HEALTH)
+    environments = workers_of(cloud, "ApiFunction")
+    assert environments
+    for environment in environments:
+        function, *layers = environment["PYTHONPATH"].split(":")
+        assert function == environment["LAMBDA_TASK_ROOT"]
+        assert {Path(layer).parents[1] for layer in layers} == {cloud.cloud.home.layers}
+        assert "AWS_PROFILE" not in environment
+        assert environment["AWS_ACCESS_KEY_ID"] != "test", "a role's credentials, not root's"
+
+
+def test_secrets_are_encrypted_parameters_below_the_stages_path(cloud: RunningCloud) -> None:
+    found = cloud.boto3("ssm").get_parameters_by_path(
+        Path="/marquee/local/movies", Recursive=True, WithDecryption=False
+    )["Parameters"]
+    assert {parameter["Name"].removeprefix("/marquee/local/movies/") for parameter in found} == {
+        "tmdb/token",
+        "x/bearer_token",
+        "bluesky/handle",
+        "bluesky/app_password",
+    }
+    assert {parameter["Type"] for parameter in found} == {"SecureString"}
+
+
+def test_down_keeps_the_data_and_the_stack_for_the_next_up(cloud: RunningCloud) -> None:
+    table = cloud.outputs["MoviesTableName"]
+    key = {"pk": {"S": "MOVIE#0"}, "sk": {"S": "kept"}}
+    cloud.boto3("dynamodb").put_item(TableName=table, Item=key)
+
+    assert cloud.cloud.down()
+    assert marked(cloud.cloud.home.folder) == []
+    assert not cloud.cloud.status().is_up
+    assert not cloud.cloud.down()
+
+    cloud.cloud.up()
+    assert cloud.outputs["MoviesTableName"] == table
+    found = cloud.boto3("dynamodb").get_item(TableName=table, Key=key)
+    cloud.boto3("dynamodb").delete_item(TableName=table, Key=key)
+    assert found["Item"] == key
+    assert get(cloud, HEALTH).status_code == 200
+
+
+def test_the_next_up_replaces_a_killed_emulator_and_its_workers(cloud: RunningCloud) -> None:
+    get(cloud, HEALTH)
+    emulator = cloud.cloud.home.read().emulator
+    assert emulator is not None
+    orphans = [p for p in marked(cloud.cloud.home.folder, "emulator") if p != emulator.process]
+    assert orphans
+    os.kill(emulator.process.pid, signal.SIGKILL)
+    assert not cloud.cloud.status().is_up
+
+    cloud.cloud.up()
+    assert not any(orphan.is_alive() for orphan in orphans)
+    assert cloud.cloud.status().is_up
+    assert get(cloud, HEALTH).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("function", "allowed", "denied"),
+    [
+        ("ApiFunction", "WorkflowsTableName", "MoviesTableName"),
+        ("ApiFunction", "WorkflowsTableName", "ReviewsTableName"),
+        ("RecommendMoviesFunction", "MoviesTableName", "ReviewsTableName"),
+        ("CollectReviewsFunction", "ReviewsTableName", "MoviesTableName"),
+    ],
+)
+def test_a_functions_role_writes_to_its_own_tables_only(
+    cloud: RunningCloud, function: str, allowed: str, denied: str
+) -> None:
+    key = {name: {"S": "TEST#0"} for name in ("pk", "sk", "workflow_id")}
+    with as_role_of(cloud, function) as dynamodb:
+        dynamodb.put_item(TableName=cloud.outputs[allowed], Item=key)
+        with pytest.raises(ClientError, match=f"AccessDenied.*{function}.*dynamodb:PutItem"):
+            dynamodb.put_item(TableName=cloud.outputs[denied], Item=key)
+    names = ("workflow_id",) if allowed == "WorkflowsTableName" else ("pk", "sk")
+    cloud.boto3("dynamodb").delete_item(
+        TableName=cloud.outputs[allowed], Key={name: key[name] for name in names}
+    )
+
+
+@contextmanager
+def as_role_of(cloud: RunningCloud, function: str) -> Iterator[Any]:
+    """A DynamoDB client with the permissions of a function, which is named in the template."""
+    resource = cloud.boto3("cloudformation").describe_stack_resource(
+        StackName="marquee", LogicalResourceId=f"{function}Role"
+    )["StackResourceDetail"]
+    role = cloud.boto3("iam").get_role(RoleName=resource["PhysicalResourceId"])["Role"]
+    credentials = cloud.boto3("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="test")
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=cloud.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id=credentials["Credentials"]["AccessKeyId"],
+        aws_secret_access_key=credentials["Credentials"]["SecretAccessKey"],
+        aws_session_token=credentials["Credentials"]["SessionToken"],
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def workers_of(cloud: RunningCloud, function: str) -> list[dict[str, str]]:
+    """The environments of a function's workers that run, as Linux tells them."""
+    if sys.platform != "linux":
+        pytest.skip("/proc is Linux's")
+    found = []
+    for process in marked(cloud.cloud.home.folder, "emulator"):
+        entries = Path(f"/proc/{process.pid}/environ").read_bytes().decode().split("\0")
+        environment = dict(entry.split("=", 1) for entry in entries if "=" in entry)
+        if f"-{function}-" in environment.get("AWS_LAMBDA_FUNCTION_NAME", ""):
+            found.append(environment)
+    return found
