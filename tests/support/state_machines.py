@@ -228,7 +228,7 @@ class StateMachines:
             raise LookupError(f"no handler for {', '.join(missing)}")
         answer = self._client.create_state_machine(
             name=name or f"machine-{uuid.uuid4()}",
-            definition=json.dumps(definition),
+            definition=json.dumps(_one_iteration_at_a_time(definition)),
             roleArn=f"arn:aws:iam::{ACCOUNT}:role/state-machine",
         )
         return str(answer["stateMachineArn"])
@@ -589,6 +589,14 @@ def _entered(events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         for event in events
         if "stateEnteredEventDetails" in event
     )
+
+
+def _one_iteration_at_a_time(node: Json) -> Json:
+    """A copy whose Maps run their items in turn: moto's iterations share one RetryCount."""
+    if isinstance(node, Mapping):
+        copy = {name: _one_iteration_at_a_time(part) for name, part in node.items()}
+        return copy | {"MaxConcurrency": 1} if node.get("Type") == "Map" else copy
+    return [_one_iteration_at_a_time(part) for part in node] if isinstance(node, list) else node
 
 
 def _functions_of(node: Json) -> Iterator[str]:
