@@ -1,0 +1,225 @@
+"""ReconcilePost: find out what became of a post whose answer was lost, before anything is sent."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+
+from pydantic import Field
+
+from marquee.errors import BadInput, MarqueeError, NotFound
+from marquee.observability import logger
+from marquee.tweets.ledger import PostLedger
+from marquee.tweets.models import LedgerEntry, LedgerState, Model, Outcome
+from marquee.tweets.posting import OwnPost, XAccount
+from marquee.tweets.publish import (
+    ABSENCE_COUNTS_AFTER,
+    ABSENT_FOR,
+    ABSENT_READS,
+    ABSENT_READS_APART,
+    Clock,
+    PublishTweetInput,
+    doubted,
+    outcome,
+    publish_tweet,
+    read_again,
+)
+from marquee.tweets.text import same_post
+from marquee.tweets.tweet_store import TweetStore
+
+LOOK_BACK = timedelta(minutes=10)
+"""Before the claim: X's clock may differ from ours by 5 minutes, and as much again for safety."""
+
+MAX_TIMES_ABSENT = 3
+"""A text that X swallows or calls a duplicate that often, and never shows, is for a human."""
+
+SENDING_IS_STUCK_AFTER = ABSENCE_COUNTS_AFTER
+UNKNOWN_IS_STUCK_AFTER = timedelta(minutes=2)
+CLAIMED_IS_STUCK_AFTER = timedelta(minutes=5)
+"""A run that lives moves its own entries within these."""
+
+SWEPT_AT_ONCE = 50
+"""Entries that one sweep handles; the next one goes on with the rest."""
+
+
+class ReconcilePostInput(Model):
+    """Which post to look for."""
+
+    account: str
+    tweet_id: str
+
+
+class Decision(Model):
+    """What an operator found out about a post: its id, or that it is to be sent, or not."""
+
+    state: LedgerState
+    """POSTED (with the id), CLAIMED (send it again), or REJECTED."""
+    reason: str = Field(min_length=1)
+    post_id: str | None = Field(default=None, pattern=r"^\d{1,20}$")
+
+
+class Sweep(Model):
+    """What one sweep did."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    failed: tuple[str, ...] = ()
+    """Entries that could not be handled now, with the error; they are swept again."""
+    left: int = 0
+    """CLAIMED ones past ``max_posts``: they wait for the next run or sweep."""
+    needs_human: tuple[str, ...] = ()
+    """Source tweets whose posts wait for an operator."""
+
+
+def reconcile_post(
+    request: ReconcilePostInput, ledger: PostLedger, x: XAccount, *, clock: Clock
+) -> Outcome:
+    """Look for a post on the own timeline: adopt it, or prove its absence, or ask a human.
+
+    One call is one read. Raises NotFound without an entry, UpstreamError where the timeline
+    cannot be read whole, StoreUnavailable; all of them change nothing.
+    """
+    entry = ledger.get(request.account, request.tweet_id)
+    if entry is None:
+        raise NotFound(f"no post of {request.tweet_id} by {request.account} was claimed")
+    if entry.state is LedgerState.SENDING:
+        entry = doubted(entry, ledger, now=clock())
+    if entry.state is LedgerState.UNKNOWN:
+        # The moment before the read: a post made while X answers may be missing from it.
+        now = clock()
+        found = _matches(entry, x.own_timeline(entry.claimed_at - LOOK_BACK), ledger)
+        after = _concluded(entry, found, now)
+        if after is not None:
+            entry = ledger.advance(entry, after) or read_again(entry, ledger)
+    return outcome(entry, now=clock())
+
+
+def decide_post(
+    request: ReconcilePostInput, decision: Decision, ledger: PostLedger, *, now: datetime
+) -> Outcome:
+    """Settle by an operator's word a post that NEEDS_HUMAN, or release a REJECTED one.
+
+    Raises NotFound without an entry, BadInput for a decision that the entry or the ledger does
+    not allow.
+    """
+    entry = ledger.get(request.account, request.tweet_id)
+    if entry is None:
+        raise NotFound(f"no post of {request.tweet_id} by {request.account} was claimed")
+    if entry.state not in {LedgerState.NEEDS_HUMAN, LedgerState.REJECTED}:
+        raise BadInput(f"the post is {entry.state}: there is nothing to decide")
+    if (decision.state is LedgerState.POSTED) != (decision.post_id is not None):
+        raise BadInput("a post_id belongs to POSTED, and to nothing else", field="post_id")
+    try:
+        after = entry.changed(
+            decision.state,
+            reason=decision.reason,
+            now=now,
+            post_id=decision.post_id,
+            not_before=None,
+            times_absent=0,
+        )
+    except ValueError as error:
+        raise BadInput(str(error), field="state") from error
+    stored = ledger.advance(entry, after)
+    if stored is None:
+        raise BadInput("the entry changed meanwhile, or its text or post is another tweet's")
+    return outcome(stored, now=now)
+
+
+def sweep(
+    ledger: PostLedger,
+    tweets: TweetStore,
+    x_of: Callable[[str], XAccount],
+    *,
+    max_posts: int,
+    clock: Clock,
+) -> Sweep:
+    """Take up what an execution left behind: look for posts in doubt, send what was not sent.
+
+    ``x_of`` gives the port of a posting account. Sends at most ``max_posts``; looks for any number
+    up to SWEPT_AT_ONCE. One that fails does not stop the rest.
+    """
+    outcomes: list[Outcome] = []
+    failed: list[str] = []
+    left = 0
+    for entry in islice(_stuck(ledger, clock()), SWEPT_AT_ONCE):
+        claimed = entry.state is LedgerState.CLAIMED
+        if claimed and max_posts <= 0:
+            left += 1
+            continue
+        max_posts -= claimed
+        try:
+            outcomes.append(_taken_up(entry, ledger, tweets, x_of(entry.account), clock))
+        except MarqueeError as error:
+            logger.warning("a post could not be taken up", tweet_id=entry.tweet_id, exc_info=True)
+            failed.append(f"{entry.tweet_id}: {type(error).__name__}: {error}")
+    waiting = ledger.open_entries(LedgerState.NEEDS_HUMAN, before=clock())
+    return Sweep(
+        outcomes=tuple(outcomes),
+        failed=tuple(failed),
+        left=left,
+        needs_human=tuple(entry.tweet_id for entry in islice(waiting, SWEPT_AT_ONCE)),
+    )
+
+
+def _taken_up(
+    entry: LedgerEntry, ledger: PostLedger, tweets: TweetStore, x: XAccount, clock: Clock
+) -> Outcome:
+    if entry.state is LedgerState.CLAIMED:
+        request = PublishTweetInput(
+            account=entry.account, source=entry.source, tweet_id=entry.tweet_id
+        )
+        return publish_tweet(request, tweets, ledger, x, clock=clock)
+    request_look = ReconcilePostInput(account=entry.account, tweet_id=entry.tweet_id)
+    return reconcile_post(request_look, ledger, x, clock=clock)
+
+
+def _stuck(ledger: PostLedger, now: datetime) -> Iterator[LedgerEntry]:
+    yield from ledger.open_entries(LedgerState.SENDING, before=now - SENDING_IS_STUCK_AFTER)
+    yield from ledger.open_entries(LedgerState.UNKNOWN, before=now - UNKNOWN_IS_STUCK_AFTER)
+    for entry in ledger.open_entries(LedgerState.CLAIMED, before=now - CLAIMED_IS_STUCK_AFTER):
+        if entry.not_before is None or entry.not_before <= now:
+            yield entry
+
+
+def _matches(entry: LedgerEntry, posts: Sequence[OwnPost], ledger: PostLedger) -> list[OwnPost]:
+    """The posts that may be the entry's: its text, in its time, and of no other tweet."""
+    since = entry.claimed_at - LOOK_BACK
+    return [
+        post
+        for post in posts
+        if post.created_at >= since
+        and same_post(entry.text, post.text)
+        and ledger.maker_of(entry.account, post.post_id) in {None, entry.tweet_id}
+    ]
+
+
+def _concluded(entry: LedgerEntry, found: Sequence[OwnPost], now: datetime) -> LedgerEntry | None:
+    """The entry after a read at ``now``; None where the read says nothing."""
+    if len(found) > 1:
+        ids = ", ".join(post.post_id for post in found)
+        reason = f"posts {ids} all have its text"
+        return entry.changed(LedgerState.NEEDS_HUMAN, reason=reason, now=now)
+    if found:
+        reason = "found on the own timeline"
+        return entry.changed(
+            LedgerState.POSTED, reason=reason, now=now, post_id=found[0].post_id, not_before=None
+        )
+    sent_at = entry.sending_at or entry.claimed_at
+    if now - sent_at < ABSENCE_COUNTS_AFTER or (
+        entry.last_absent_at and now - entry.last_absent_at < ABSENT_READS_APART
+    ):
+        return None
+    first = entry.first_absent_at or now
+    reads = entry.reads_absent + 1
+    if reads < ABSENT_READS or now - first < ABSENT_FOR:
+        return entry.noted(now=now, reads_absent=reads, first_absent_at=first, last_absent_at=now)
+    times = entry.times_absent + 1
+    if times >= MAX_TIMES_ABSENT:
+        reason = f"sent {times} times, never found on the own timeline; last: {entry.reason}"
+        return entry.changed(LedgerState.NEEDS_HUMAN, reason=reason, now=now, times_absent=times)
+    return entry.changed(
+        LedgerState.CLAIMED,
+        reason=f"absent from the own timeline in {reads} reads",
+        now=now,
+        times_absent=times,
+        not_before=None,
+    )
