@@ -1,0 +1,498 @@
+"""What a person must decide: approvals asked for, decided once, or held when nobody answers.
+
+Rows in TweetsTable beside the tweet: ``approval#<tweet>``, in the index ``by_status`` under
+``#approvals`` while it is open, and ``token#<tweet>``, the task token of the execution that waits.
+Only the sender of an answer reads the token: it is in no model, log or answer.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from marquee.aws import STORE_ERRORS, as_store_error, client, from_item, to_item
+from marquee.clock import Moment
+from marquee.errors import BadInput, NotFound, StoreUnavailable
+from marquee.events.publish import Bus, Event
+from marquee.settings import X_POST_CREATED_USD, X_POST_WITH_URL_CREATED_USD, Settings
+from marquee.tweets.models import Model, Status, Tweet, TweetType
+from marquee.tweets.output_policy import Verdict, judge
+from marquee.tweets.policy import Policies, decide, frame_of, original_text
+from marquee.tweets.rows import (
+    FIRST_ID,
+    LAST_ID,
+    Cursor,
+    DynamoRows,
+    In,
+    Item,
+    Part,
+    Rows,
+    Swap,
+    row_key,
+    write,
+)
+from marquee.tweets.run import Run, RunRequest
+from marquee.tweets.text import url_spans
+from marquee.tweets.tweet_store import TweetStore, tweet_swap
+
+MAX_TURNS = 5
+"""Rows lost to someone else in a row before we give up."""
+
+EVERY_POST = "the run asks before every post"
+
+_OPEN = "#approvals"
+_UNDECIDED_TWEETS = frozenset({Status.POLISHED, Status.NEEDS_HUMAN})
+_GONE = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken", "InvalidTaskToken"})
+"""Nobody waits for that token any more."""
+
+
+class ApprovalState(StrEnum):
+    """Where an approval stands."""
+
+    WAITING = "WAITING"
+    """An execution waits for it."""
+    HELD = "HELD"
+    """Nothing waits, and nothing is lost: the next run posts what is approved."""
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+
+
+OPEN_STATES = frozenset({ApprovalState.WAITING, ApprovalState.HELD})
+
+
+class Verb(StrEnum):
+    """What a person may say."""
+
+    APPROVE = "approve"
+    EDIT = "edit"
+    REJECT = "reject"
+
+
+class ApprovalDecision(BaseModel):
+    """A person's word on one tweet."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    decision: Verb
+    text: str | None = Field(default=None, max_length=2_000)
+    """Of an edit: the whole post, template included."""
+    reason: str = Field(default="", max_length=300)
+    by: str = Field(default="", max_length=100)
+
+
+class Approval(Model):
+    """A tweet that a person must decide about."""
+
+    account: str
+    """Whose tweet."""
+    tweet_id: str
+    posting_account: str
+    state: ApprovalState
+    author: str
+    type: TweetType | None = None
+    original: str
+    proposed: str | None = None
+    """What will be posted; None where there is no text that may, so that it takes an edit."""
+    reason: str
+    """Why it is asked."""
+    has_url: bool = False
+    price_usd: float = X_POST_CREATED_USD
+    """What X charges for the post as it is proposed."""
+    workflow_id: str | None = None
+    requested_at: Moment
+    expires_at: Moment | None = None
+    """When the execution stops waiting."""
+    decided_at: Moment | None = None
+    decided_by: str = ""
+    decision: Verb | None = None
+    decision_reason: str = ""
+    version: int = Field(default=1, ge=1)
+
+    @property
+    def approval_id(self) -> str:
+        """The id in addresses; user names hold no hyphen."""
+        return f"{self.account}-{self.tweet_id}"
+
+    def next(self, **fields: Any) -> "Approval":
+        """The approval with other ``fields``; its next version."""
+        return self.model_copy(update={**fields, "version": self.version + 1})
+
+
+class Tasks(Protocol):
+    """Whoever waits with a task token."""
+
+    def succeed(self, token: str, output: dict[str, Any]) -> None:
+        """Let the execution go on; one that waits no more is no error."""
+
+
+class StepFunctionsTasks:
+    """Executions of Step Functions."""
+
+    def __init__(self, stepfunctions: Any) -> None:
+        self._stepfunctions = stepfunctions
+
+    @classmethod
+    def connect(cls) -> "StepFunctionsTasks":
+        """Those of our account."""
+        return cls(client("stepfunctions"))
+
+    def succeed(self, token: str, output: dict[str, Any]) -> None:
+        """See Tasks; raises StoreUnavailable, without the token in its text."""
+        try:
+            self._stepfunctions.send_task_success(taskToken=token, output=json.dumps(output))
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _GONE:
+                return
+            said = as_store_error(error)
+            if isinstance(said, StoreUnavailable):
+                raise StoreUnavailable("the execution could not be told") from None
+            raise
+        except STORE_ERRORS:
+            raise StoreUnavailable("the execution could not be told") from None
+
+
+class RequestApprovalInput(BaseModel):
+    """The payload of the state that waits."""
+
+    model_config = ConfigDict(frozen=True)
+
+    workflow_id: str
+    request: RunRequest = RunRequest()
+    tweet_id: str
+    task_token: SecretStr
+
+
+class ApprovalRequested(Model):
+    """What asking did."""
+
+    tweet_id: str
+    state: ApprovalState | None = None
+    """None where there is nothing to ask any more."""
+
+
+@dataclass(frozen=True)
+class Approvals:
+    """The approvals in TweetsTable."""
+
+    rows: Rows
+
+    @classmethod
+    def connect(cls, settings: Settings) -> "Approvals":
+        """Those in the table that the template gave us."""
+        return cls(DynamoRows.connect(settings))
+
+    def get(self, account: str, tweet_id: str) -> Approval | None:
+        """The approval of a tweet, or None where none was ever asked for."""
+        item = self.rows.get(In.TWEETS, account, _approval_key(tweet_id))
+        return _approval(item) if item else None
+
+    def page(
+        self, *, limit: int, after: Cursor | None = None
+    ) -> tuple[list[Approval], Cursor | None]:
+        """The open approvals of all accounts, by source tweet, and where more begin."""
+        part = Part(
+            In.TWEETS,
+            "by_status",
+            ("account_status", _OPEN),
+            "tweet_id",
+            _approval_key(FIRST_ID),
+            _approval_key(LAST_ID),
+        )
+        items, cursor = self.rows.page(part, limit, after)
+        return [_approval(item) for item in items], cursor
+
+    def hold(self, tweet: Tweet, approval: Approval, *, reason: str, now: datetime) -> Tweet | None:
+        """Let the tweet wait for a person, no execution with it; None where it changed meanwhile.
+
+        ``approval`` is what to ask (see ``asked``); the tweet becomes NEEDS_HUMAN, with the final
+        text that is proposed.
+        """
+        held = tweet.changed(
+            Status.NEEDS_HUMAN, reason=reason, now=now, final_text=approval.proposed
+        )
+        current = self.get(tweet.account, tweet.tweet_id)
+        wanted = _numbered(approval, current)
+        written = write(self.rows, _swap(wanted, current), tweet_swap(held, expected=tweet.version))
+        return held if written else None
+
+    def expire(self, account: str, tweet_id: str, workflow_id: str, *, now: datetime) -> bool:
+        """Hold what the execution waited for in vain; True where it was waiting."""
+        tweets = TweetStore(self.rows)
+        for _ in range(MAX_TURNS):
+            current = self.get(account, tweet_id)
+            if (
+                current is None
+                or current.state is not ApprovalState.WAITING
+                or current.workflow_id != workflow_id
+            ):
+                return False
+            swaps = [_swap(current.next(state=ApprovalState.HELD, expires_at=None), current)]
+            tweet = tweets.get(account, tweet_id)
+            if tweet and tweet.status is Status.POLISHED:
+                held = tweet.changed(
+                    Status.NEEDS_HUMAN, reason="nobody decided in time: held", now=now
+                )
+                swaps.append(tweet_swap(held, expected=tweet.version))
+            if write(self.rows, *swaps, *self._without_token(account, tweet_id)):
+                return True
+        raise StoreUnavailable(f"holding {tweet_id}: lost {MAX_TURNS} turns in a row")
+
+    def wait(self, approval: Approval, token: SecretStr) -> bool:
+        """Store what an execution waits for, with its token; False where a row has changed."""
+        current = self.get(approval.account, approval.tweet_id)
+        key = _token_key(approval.tweet_id)
+        known = self.rows.get(In.TWEETS, approval.account, key)
+        version = int(known["version"]) if known else None
+        item = {
+            "account": approval.account,
+            "tweet_id": key,
+            "token": token.get_secret_value(),
+            "version": (version or 0) + 1,
+        }
+        return write(
+            self.rows,
+            _swap(_numbered(approval, current), current),
+            Swap(In.TWEETS, approval.account, key, version, item),
+        )
+
+    def settle(self, before: Approval, after: Approval, tweet: Tweet, changed: Tweet) -> bool:
+        """Store a decision with what it makes of the tweet; False where either has changed."""
+        return write(self.rows, _swap(after, before), tweet_swap(changed, expected=tweet.version))
+
+    def tell(self, approval: Approval, tasks: Tasks) -> None:
+        """Let the execution that waits for a decided approval go on, and forget its token."""
+        key = _token_key(approval.tweet_id)
+        row = self.rows.get(In.TWEETS, approval.account, key)
+        if row is None:
+            return
+        tasks.succeed(str(row["token"]), answer_of(approval))
+        for swap in self._without_token(approval.account, approval.tweet_id):
+            self.rows.swap(swap)
+
+    def _without_token(self, account: str, tweet_id: str) -> list[Swap]:
+        key = _token_key(tweet_id)
+        row = self.rows.get(In.TWEETS, account, key)
+        return [Swap(In.TWEETS, account, key, int(row["version"]), None)] if row else []
+
+
+def answer_of(approval: Approval) -> dict[str, Any]:
+    """What the waiting state puts out: an item of the Map that posts, and whether to post it."""
+    return {
+        "account": approval.posting_account,
+        "source": approval.account,
+        "tweet_id": approval.tweet_id,
+        "approved": approval.state is ApprovalState.APPROVED,
+    }
+
+
+def asked(
+    tweet: Tweet,
+    proposed: str | None,
+    reason: str,
+    policies: Policies,
+    *,
+    posting_account: str,
+    now: datetime,
+) -> Approval:
+    """The question whether ``proposed`` may be posted, as it is held."""
+    has_url = bool(url_spans(proposed or ""))
+    return Approval(
+        account=tweet.account,
+        tweet_id=tweet.tweet_id,
+        posting_account=posting_account,
+        state=ApprovalState.HELD,
+        author=tweet.author,
+        type=tweet.type,
+        original=original_text(tweet, policies),
+        proposed=proposed,
+        reason=reason,
+        has_url=has_url,
+        price_usd=X_POST_WITH_URL_CREATED_USD if has_url else X_POST_CREATED_USD,
+        requested_at=now,
+    )
+
+
+def request_approval(
+    request: RequestApprovalInput,
+    run: Run,
+    approvals: Approvals,
+    policies: Policies,
+    bus: Bus,
+    tasks: Tasks,
+    *,
+    now: datetime,
+) -> ApprovalRequested:
+    """Ask a person, and keep the token of the execution that waits for the answer.
+
+    Where there is nothing to ask any more, the execution goes on at once. Asking again is asking
+    once, but for the event. Raises NotFound, StoreUnavailable.
+    """
+    tweets = TweetStore(approvals.rows)
+    for _ in range(MAX_TURNS):
+        tweet = tweets.get(run.account, request.tweet_id)
+        if tweet is None:
+            raise NotFound(f"no tweet {request.tweet_id} of {run.account} is stored")
+        if tweet.status is not Status.POLISHED:
+            output = {
+                "account": run.posting_account,
+                "source": run.account,
+                "tweet_id": tweet.tweet_id,
+                "approved": tweet.status is Status.APPROVED,
+            }
+            tasks.succeed(request.task_token.get_secret_value(), output)
+            return ApprovalRequested(tweet_id=tweet.tweet_id)
+        account = run.posting_account
+        reason = decide(tweet, policies, own_account=account).reason or EVERY_POST
+        question = asked(
+            tweet, tweet.final_text, reason, policies, posting_account=account, now=now
+        )
+        approval = question.model_copy(
+            update={
+                "state": ApprovalState.WAITING,
+                "workflow_id": request.workflow_id,
+                "expires_at": now + timedelta(seconds=run.approval_seconds),
+            }
+        )
+        if approvals.wait(approval, request.task_token):
+            bus.put([_requested(approval)])
+            return ApprovalRequested(tweet_id=tweet.tweet_id, state=approval.state)
+    raise StoreUnavailable(f"asking about {request.tweet_id}: lost {MAX_TURNS} turns in a row")
+
+
+def decide_approval(
+    approval_id: str,
+    decision: ApprovalDecision,
+    approvals: Approvals,
+    policies: Policies,
+    tasks: Tasks,
+    *,
+    now: datetime,
+) -> Approval:
+    """Take a person's decision, once; the same one again only tells the execution again.
+
+    Raises NotFound, and BadInput for another decision than the one that was taken, for a text that
+    the output policy refuses, and where there is no text to approve.
+    """
+    account, _, tweet_id = approval_id.rpartition("-")
+    tweets = TweetStore(approvals.rows)
+    for _ in range(MAX_TURNS):
+        approval = approvals.get(account, tweet_id) if account and tweet_id.isdecimal() else None
+        if approval is None:
+            raise NotFound(f"there is no approval {approval_id}")
+        if approval.state not in OPEN_STATES:
+            _check_same(approval, decision)
+            approvals.tell(approval, tasks)
+            return approval
+        tweet = tweets.get(account, tweet_id)
+        if tweet is None or tweet.status not in _UNDECIDED_TWEETS:
+            raise BadInput("the tweet is not waiting for a decision any more")
+        decided = _decided(approval, decision, now)
+        changed = _changed(tweet, approval, decision, policies, now)
+        decided = decided.model_copy(update={"proposed": changed.final_text})
+        if approvals.settle(approval, decided, tweet, changed):
+            approvals.tell(decided, tasks)
+            return decided
+    raise StoreUnavailable(f"deciding {approval_id}: lost {MAX_TURNS} turns in a row")
+
+
+def _check_same(approval: Approval, decision: ApprovalDecision) -> None:
+    same = approval.decision is decision.decision and (
+        decision.decision is not Verb.EDIT or approval.proposed == decision.text
+    )
+    if not same:
+        raise BadInput(f"it is decided: {approval.decision} at {approval.decided_at}")
+
+
+def _decided(approval: Approval, decision: ApprovalDecision, now: datetime) -> Approval:
+    rejected = decision.decision is Verb.REJECT
+    return approval.next(
+        state=ApprovalState.REJECTED if rejected else ApprovalState.APPROVED,
+        decision=decision.decision,
+        decision_reason=decision.reason,
+        decided_at=now,
+        decided_by=decision.by,
+    )
+
+
+def _changed(
+    tweet: Tweet,
+    approval: Approval,
+    decision: ApprovalDecision,
+    policies: Policies,
+    now: datetime,
+) -> Tweet:
+    who = f" by {decision.by}" if decision.by else ""
+    why = f": {decision.reason}" if decision.reason else ""
+    if decision.decision is Verb.REJECT:
+        return tweet.changed(Status.REJECTED, reason=f"rejected{who}{why}", now=now)
+    if decision.decision is Verb.EDIT:
+        if not decision.text:
+            raise BadInput("an edit needs its text", field="text")
+        text, what = decision.text, "edited"
+    elif decision.text is not None:
+        raise BadInput("only an edit has a text", field="text")
+    else:
+        if tweet.final_text is None:
+            raise BadInput("there is no text that may be posted: edit it", field="decision")
+        text, what = tweet.final_text, "approved"
+    verdict = _judged(tweet, text, approval.posting_account, policies)
+    if not verdict.ok:
+        reasons = "; ".join(verdict.reasons)
+        raise BadInput(f"the output policy refuses the text: it {reasons}", field="text")
+    return tweet.changed(
+        Status.APPROVED,
+        reason=f"{what}{who}{why}",
+        now=now,
+        final_text=text,
+        verdict=verdict.model_dump(),
+    )
+
+
+def _judged(tweet: Tweet, text: str, posting_account: str, policies: Policies) -> Verdict:
+    frame = frame_of(tweet, policies, own_account=posting_account)
+    original = original_text(tweet, policies)
+    return judge(original, text, frame, unsafe_words=policies.unsafe.words)
+
+
+def _requested(approval: Approval) -> Event:
+    detail = {
+        "approval_id": approval.approval_id,
+        "workflow_id": approval.workflow_id,
+        "account": approval.posting_account,
+        "source": approval.account,
+        "tweet_id": approval.tweet_id,
+        "type": approval.type.value if approval.type else None,
+        "reason": approval.reason,
+        "price_usd": approval.price_usd,
+        "expires_at": approval.expires_at.isoformat() if approval.expires_at else None,
+    }
+    return Event("ApprovalRequested", detail)
+
+
+def _numbered(approval: Approval, current: Approval | None) -> Approval:
+    return approval.model_copy(update={"version": current.version + 1 if current else 1})
+
+
+def _swap(approval: Approval, current: Approval | None) -> Swap:
+    key = _approval_key(approval.tweet_id)
+    item = {**to_item(approval), "source_tweet_id": approval.tweet_id, "tweet_id": key}
+    if approval.state in OPEN_STATES:
+        item["account_status"] = _OPEN
+    expected = current.version if current else None
+    return Swap(In.TWEETS, approval.account, key, expected, item)
+
+
+def _approval(item: Item) -> Approval:
+    return Approval.model_validate({**from_item(item), "tweet_id": item["source_tweet_id"]})
+
+
+def _approval_key(tweet_id: str) -> str:
+    return f"approval#{row_key(tweet_id)}"
+
+
+def _token_key(tweet_id: str) -> str:
+    return f"token#{row_key(tweet_id)}"
