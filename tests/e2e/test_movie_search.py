@@ -49,7 +49,8 @@ def running(cloud: RunningCloud) -> Iterator[Deployed]:
     """The movie search of the session's cloud, its workers warm."""
     with deployed_in(cloud) as deployed:
         deployed.upstreams.reset()
-        assert deployed.search("Spirited Away", max_reviews=1)["status"] == "SUCCEEDED"
+        warmed = deployed.search("Spirited Away", max_reviews=1)
+        assert warmed["status"] == "SUCCEEDED", warmed
         yield deployed
 
 

@@ -1,6 +1,6 @@
-"""An API over an installation that is emptied after each test, a known film, searches that end."""
+"""An API, a known film, and searches that end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,31 +20,14 @@ from marquee.settings import Settings
 from marquee.workflows.record import Status, StepRecord, WorkflowRecords
 from tests.support.api import Api
 from tests.support.builders import NOW, a_movie
-from tests.support.installation import empty, executions, installed
+from tests.support.installation import executions
 
 RRR = 579974
-
-
-@pytest.fixture(scope="module")
-def installation() -> Iterator[Settings]:
-    with installed() as settings:
-        yield settings
-
-
-@pytest.fixture
-def settings(installation: Settings) -> Iterator[Settings]:
-    yield installation
-    empty(installation)
 
 
 @pytest.fixture
 def api(settings: Settings) -> Api:
     return Api(settings)
-
-
-@pytest.fixture
-def records(settings: Settings) -> WorkflowRecords:
-    return WorkflowRecords.connect(settings)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """FinishSearch and the answer: what is closed, announced and missing; equal searches."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,7 +23,6 @@ from marquee.movies.search import (
 from marquee.settings import Settings
 from marquee.workflows.record import Status, WorkflowRecord, WorkflowRecords
 from tests.support.builders import NOW, a_movie, a_request
-from tests.support.installation import empty, installed
 
 WORKFLOW_ID = "movie_search-0123456789abcdef-1"
 
@@ -46,18 +44,6 @@ class Events:
         [entry] = [entry for entry in self.entries if entry["DetailType"] == detail_type]
         detail: dict[str, Any] = json.loads(entry["Detail"])
         return detail
-
-
-@pytest.fixture(scope="module")
-def installation() -> Iterator[Settings]:
-    with installed() as settings:
-        yield settings
-
-
-@pytest.fixture
-def settings(installation: Settings) -> Iterator[Settings]:
-    yield installation
-    empty(installation)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""An installation for each module, emptied after each test: tables from the template, on moto."""
+"""The installation on moto: made once for a module that asks for it, emptied after each test."""
 
 from collections.abc import Iterator
 
