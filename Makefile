@@ -20,6 +20,9 @@ help: ## list the targets
 run: $(READY) ## start the laptop cloud and search a film: make run MOVIE="Dune (2021)"
 	@$(LAPTOP)/bin/marquee up
 	@$(LAPTOP)/bin/marquee search "$(MOVIE)"
+	@echo
+	@echo 'Next: $(LAPTOP)/bin/marquee search "Dune (2021)", or status, or down.' \
+	  'The API with curl: README.md.'
 
 test: check ## everything that CI runs
 	$(LAPTOP)/bin/pytest -q -n 2 --dist loadgroup --ignore tests/e2e --ignore tests/bench

@@ -462,7 +462,11 @@ def test_reviews_that_dynamodb_refuses_wait_in_the_queue_and_are_stored_later(
     arn = deployed.aws("dynamodb").describe_table(TableName=outputs["ReviewsTableName"])
     writes = {"Action": ["dynamodb:BatchWriteItem", "dynamodb:PutItem"]}
     refusal = writes | {"Resource": arn["Table"]["TableArn"]}
-    with not_consuming_parked_reviews(deployed), deployed.denied("CollectReviewsFunction", refusal):
+    with (
+        delivered_again_after(deployed, seconds=5),
+        not_consuming_parked_reviews(deployed),
+        deployed.denied("CollectReviewsFunction", refusal),
+    ):
         status = deployed.search("Dangal")
         assert status["status"] == "PARTIAL"
         found = reports(status)
@@ -502,6 +506,19 @@ def not_consuming_parked_reviews(deployed: Deployed) -> Iterator[None]:
         yield
     finally:
         functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+
+
+@contextmanager
+def delivered_again_after(deployed: Deployed, seconds: int) -> Iterator[None]:
+    """Let a parked message whose delivery failed come again sooner than the template says."""
+    sqs, url = deployed.aws("sqs"), deployed.cloud.outputs["ParkedReviewsQueueUrl"]
+    name = "VisibilityTimeout"
+    usual = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={name: str(seconds)})
+    try:
+        yield
+    finally:
+        sqs.set_queue_attributes(QueueUrl=url, Attributes=usual)
 
 
 # What a role may not do
