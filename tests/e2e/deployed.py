@@ -103,14 +103,18 @@ class Deployed:
         found = pages.paginate(TableName=self.cloud.outputs[f"{table}TableName"])
         return [item for page in found for item in page["Items"]]
 
-    def logged(self) -> Iterator[str]:
-        """Every line that the functions have logged."""
+    def logged(self, words: str) -> list[str]:
+        """The lines with these words among all that the functions have logged."""
         logs = self.aws("logs")
-        for groups in logs.get_paginator("describe_log_groups").paginate():
-            for group in groups["logGroups"]:
-                pages = logs.get_paginator("filter_log_events")
-                for page in pages.paginate(logGroupName=group["logGroupName"]):
-                    yield from (event["message"] for event in page["events"])
+        return [
+            event["message"]
+            for groups in logs.get_paginator("describe_log_groups").paginate()
+            for group in groups["logGroups"]
+            for page in logs.get_paginator("filter_log_events").paginate(
+                logGroupName=group["logGroupName"], filterPattern=f'"{words}"'
+            )
+            for event in page["events"]
+        ]
 
     def aws(self, service: str) -> Any:
         """A boto3 client of the operator, who may do everything."""
