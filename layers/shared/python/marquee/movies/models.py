@@ -290,8 +290,3 @@ class Recommendation(MovieCard):
 
     score: float
     reasons: tuple[str, ...]
-
-
-def year_of(released: date | None) -> int | None:
-    """The year of a release date."""
-    return released.year if released else None

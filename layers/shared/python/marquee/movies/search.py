@@ -15,7 +15,6 @@ from marquee.movies.models import (
     Candidate,
     FoundMovie,
     Movie,
-    MovieCard,
     Recommendation,
     SearchRequest,
     SourceReport,
@@ -281,8 +280,3 @@ def shown(movie: Movie, language: str = "en") -> dict[str, Any]:
     if text:
         facts |= {name: words for name, words in text.model_dump().items() if words}
     return facts
-
-
-def card_of(movie: Movie) -> MovieCard:
-    """The film as a list shows it."""
-    return MovieCard.model_validate(movie.model_dump(include=set(MovieCard.model_fields)))
