@@ -1,4 +1,4 @@
-"""One HTTP call to an upstream: a deadline, no retries, errors by class, the tally kept."""
+"""One HTTP call to an upstream: admitted, with a deadline, no retries, errors by class, counted."""
 
 import logging
 import ssl
@@ -19,7 +19,8 @@ from marquee.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from marquee.observability import current_tally, logger
+from marquee.gateway.admission import Call, admitted
+from marquee.observability import Stopwatch, current_tally, logger
 from marquee.settings import HTTP_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -87,58 +88,81 @@ def call(
     method: str = "GET",
     json: Any = None,
     price: Callable[[Any], float] | None = None,
+    most_usd: float = 0.0,
     client: "httpx.Client | None" = None,
 ) -> Answer:
     """Send one request and return its answer.
 
     ``endpoint`` is the name the call is counted under, without ids ("search/movie"). ``price``
-    takes the answer's JSON and returns what the upstream charges for it in USD. Raises a subclass
-    of UpstreamError for anything but a 2xx with JSON; error texts carry no query and no credential.
+    takes the answer's JSON and returns what the upstream charges for it in USD, ``most_usd`` at
+    most. Raises a subclass of UpstreamError for anything but a 2xx with JSON; error texts carry no
+    query and no credential. Raises what `admission.admitted` raises, and then nothing was sent.
     """
-    import httpx
-
-    try:
-        response = (client or http_client()).request(
-            method,
-            upstream.base_url + path,
+    with admitted(upstream.provider, endpoint, most_usd=most_usd) as admission:
+        response, watch = _send(
+            admission,
+            upstream,
+            endpoint,
+            client,
+            method=method,
+            url=upstream.base_url + path,
             params={**upstream.params, **(params or {})},
             headers=dict(upstream.headers),
             json=json,
         )
-        raise_for_status(upstream.provider, endpoint, response)
-        body = _body(upstream.provider, endpoint, response)
-    except UpstreamError as error:
-        _count_failure(upstream.provider, endpoint, error)
-        raise
-    except httpx.TimeoutException as error:
-        timeout = UpstreamTimeout(
-            f"no answer within {HTTP_TIMEOUT_SECONDS:.0f} s",
-            provider=upstream.provider,
-            endpoint=endpoint,
-        )
-        _count_failure(upstream.provider, endpoint, timeout)
-        raise timeout from error
+        try:
+            raise_for_status(upstream.provider, endpoint, response)
+            body = _body(upstream.provider, endpoint, response)
+        except UpstreamError as error:
+            _count_failure(error, watch)
+            raise
+        admission.usd = price(body) if price else 0.0
+        current_tally().add_call(upstream.provider, endpoint, ms=watch.ms, usd=admission.usd)
+        return Answer(body, response.headers)
+
+
+def _send(
+    admission: Call,
+    upstream: Upstream,
+    endpoint: str,
+    client: "httpx.Client | None",
+    **request: Any,
+) -> "tuple[httpx.Response, Stopwatch]":
+    """The answer of any status; UpstreamError, counted, where there is none."""
+    import httpx
+
+    watch = Stopwatch()
+    try:
+        response = (client or http_client()).request(**request)
     except httpx.HTTPError as error:
-        unavailable = UpstreamUnavailable(
-            f"the connection failed ({type(error).__name__})",
-            provider=upstream.provider,
-            endpoint=endpoint,
-        )
-        _count_failure(upstream.provider, endpoint, unavailable)
-        raise unavailable from error
-    cost = price(body) if price else 0.0
-    current_tally().add_call(upstream.provider, successful=True, cost_usd=cost)
-    return Answer(body, response.headers)
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+            admission.usd = 0.0  # nothing left
+        named = _unanswered(error, upstream.provider, endpoint)
+        _count_failure(named, watch)
+        raise named from error
+    admission.headers = response.headers
+    return response, watch
 
 
-def _count_failure(provider: str, endpoint: str, error: UpstreamError) -> None:
-    current_tally().add_call(provider, successful=False)
+def _unanswered(error: "httpx.HTTPError", provider: str, endpoint: str) -> UpstreamError:
+    import httpx
+
+    if isinstance(error, httpx.TimeoutException):
+        message = f"no answer within {HTTP_TIMEOUT_SECONDS:.0f} s"
+        return UpstreamTimeout(message, provider=provider, endpoint=endpoint)
+    message = f"the connection failed ({type(error).__name__})"
+    return UpstreamUnavailable(message, provider=provider, endpoint=endpoint)
+
+
+def _count_failure(error: UpstreamError, watch: Stopwatch) -> None:
+    name = type(error).__name__
+    current_tally().add_call(error.provider, error.endpoint, error=name, ms=watch.ms)
     logger.warning(
         "upstream call failed",
-        provider=provider,
-        endpoint=endpoint,
+        provider=error.provider,
+        endpoint=error.endpoint,
         status=error.status,
-        error=type(error).__name__,
+        error=name,
     )
 
 

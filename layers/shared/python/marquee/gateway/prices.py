@@ -1,30 +1,23 @@
-"""What upstreams charge, by provider and operation: the one table that every price comes from."""
+"""What upstreams charge: the one table that every price comes from.
 
-from collections.abc import Mapping
+A language model is charged by the token, at prices that are settings; TMDB, Bluesky and Mastodon
+charge nothing.
+"""
 
-from marquee.settings import (
-    X_OWN_POST_READ_USD,
-    X_POST_CREATED_USD,
-    X_POST_READ_USD,
-    X_POST_WITH_URL_CREATED_USD,
-    X_USER_READ_USD,
-)
+X_POST_READ_USD = 0.005
+"""X API v2, pay per use, 2026: one post read."""
 
-PRICES_USD: Mapping[tuple[str, str], float] = {
-    ("x", "post read"): X_POST_READ_USD,
-    ("x", "own post read"): X_OWN_POST_READ_USD,
-    ("x", "user read"): X_USER_READ_USD,
-    ("x", "post created"): X_POST_CREATED_USD,
-    ("x", "post with a link created"): X_POST_WITH_URL_CREATED_USD,
-}
-"""USD for each. A language model is charged by the token, at prices that are settings; TMDB,
-Bluesky and Mastodon charge nothing."""
+X_OWN_POST_READ_USD = 0.001
+"""X API v2, pay per use, 2026: one post read from the timeline of the account that asks."""
 
+X_USER_READ_USD = 0.010
+"""X API v2, pay per use, 2026: one user looked up."""
 
-def most(provider: str, operation: str, count: int = 1) -> float:
-    """The most USD that a call can cost which gets ``count`` of these; raises KeyError for a
-    provider or operation without a price: what costs nothing is not reserved."""
-    return PRICES_USD[provider, operation] * count
+X_POST_CREATED_USD = 0.015
+"""X API v2, pay per use, 2026: one post created, without a link in it."""
+
+X_POST_WITH_URL_CREATED_USD = 0.200
+"""The same with a link."""
 
 
 def most_for_tokens(

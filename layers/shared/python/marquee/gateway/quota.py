@@ -75,6 +75,15 @@ TMDB's is soft; OpenAI's is that of the lowest paid tier. A name without an endp
 _TELLING = frozenset({"x"})
 """Who says what is left, and may share a credential with other programs: a burst has a scout."""
 
+APP = "app"
+"""The credential of searches. An account's own has no bursts, and so no scouts: it posts one tweet
+after the other."""
+
+BOOKED = frozenset({"x"})
+"""Whose calls are booked without being named in the setting. The limits of the others count by IP
+address, of which Lambda has many, or are out of reach: there a booking would cost time and writes
+and keep off nothing."""
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -118,20 +127,26 @@ class Policies:
         """
         self._given = dict(_override(part) for part in text.split())
 
-    def of(self, provider: str, endpoint: str, credential: str = "app") -> Policy:
+    def booked(self, provider: str, endpoint: str, credential: str = APP) -> Policy | None:
+        """The policy by which the call is booked; None where it needs no slot."""
+        named = {f"{provider}/{endpoint}", provider} & {*self._given}
+        return self.of(provider, endpoint, credential) if named or provider in BOOKED else None
+
+    def of(self, provider: str, endpoint: str, credential: str = APP) -> Policy:
         """The policy; an unknown provider raises Misconfigured: no limit is ever guessed.
 
         Endpoints without a limit of their own share that of their provider.
         """
         name = f"{provider}/{endpoint}"
+        scouting = provider in _TELLING and credential == APP
         for table in (self._given, REAL_LIMITS):
             if limit := table.get(name):
-                return Policy(provider, endpoint, credential, *limit, provider in _TELLING)
+                return Policy(provider, endpoint, credential, *limit, scouting)
             if limit := table.get(provider):
                 # X limits each endpoint by itself, the others all of them together.
                 own = name in REAL_LIMITS or provider == "x"
                 shared = endpoint if own else "*"
-                return Policy(provider, shared, credential, *limit, provider in _TELLING)
+                return Policy(provider, shared, credential, *limit, scouting)
         raise Misconfigured(f"no quota is known for {name}")
 
 
