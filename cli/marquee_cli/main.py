@@ -9,9 +9,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
+from marquee_cli.approve import approve
 from marquee_cli.cloud.cloud import Cloud, Status
 from marquee_cli.cloud.errors import CloudError
+from marquee_cli.doctor import doctor
+from marquee_cli.logs import logs
+from marquee_cli.posts import posts, settle, tweets
+from marquee_cli.run import cancel, cleanup, rerun, run, watch
 from marquee_cli.search import search
+from marquee_cli.stats import stats
 
 EXIT_UP = 0
 EXIT_DOWN = 1
@@ -36,12 +42,27 @@ class Group(click.Group):
 )
 @click.pass_context
 def main(context: click.Context, home: Path | None) -> None:
-    """Marquee on a laptop: find a film and what people say about it."""
+    """Find a film and what people say about it; post an account's tweets, each exactly once."""
     console = Console(stderr=True, highlight=False)
     context.obj = Cloud(home, say=lambda line: console.print(f"[dim]{line} …[/dim]"))
 
 
-main.add_command(search)
+for command in (
+    search,
+    run,
+    watch,
+    rerun,
+    cancel,
+    cleanup,
+    approve,
+    posts,
+    settle,
+    tweets,
+    stats,
+    logs,
+    doctor,
+):
+    main.add_command(command)
 
 
 @main.command()

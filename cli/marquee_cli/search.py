@@ -1,15 +1,11 @@
 """``marquee search``: one search, its progress, and its result on a terminal."""
 
 import json
-import sys
 import time
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from io import TextIOWrapper
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
-from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -25,26 +21,32 @@ from marquee.movies.models import (
     SourceStatus,
 )
 from marquee.movies.search import SearchResult
-from marquee.workflows.record import Status, StepError, StepRecord
+from marquee.workflows.record import Status, StepError
 from marquee_cli.client import ApiError, Client
 from marquee_cli.cloud.cloud import Cloud
-from marquee_cli.cloud.errors import CloudError
+from marquee_cli.connection import laptop, said_plainly
+from marquee_cli.following import (
+    Clock,
+    Execution,
+    Pause,
+    Progress,
+    read,
+    statuses,
+    workflow_id_of,
+)
+from marquee_cli.terminal import plain, row, show_any_character, show_heading, show_line
 
 FOUND, FAILED, NO_MATCH, PARTIAL = 0, 1, 3, 4
 """Exit codes; 2 is click's own for a wrong call."""
 
-POLL_SECONDS = 0.3
 GIVE_UP_AFTER_SECONDS = 15 * 60
 """The state machine's own TimeoutSeconds."""
 
 SITE = "https://www.themoviedb.org/movie"
 NOTICE = "This product uses the TMDB API but is not endorsed or certified by TMDB."
-JOINERS = "\u200c\u200d"
-"""Format characters that Indic scripts and emoji are spelled with; they move nothing."""
 BARS = " ▁▂▃▄▅▆▇█"
 WIDE_BAR_FROM_COLUMNS = 52
 """Room for two cells a bin of the histogram; below it has one."""
-MARKS = {"RUNNING": "…", "SUCCEEDED": "✓", "PARTIAL": "✓", "FAILED": "✗", "CANCELED": "✗"}
 COLORS = {"positive": "green", "negative": "red", "neutral": "yellow", "unscored": "dim"}
 
 
@@ -54,15 +56,10 @@ class ShownResult(SearchResult):
     movie: Movie | None  # type: ignore[assignment]  # the API writes a Movie as a document
 
 
-class SearchStatus(BaseModel):
+class SearchStatus(Execution):
     """What is shown of ``GET /workflow/status/{id}``."""
 
-    model_config = ConfigDict(frozen=True)
-
-    status: Status
-    steps: dict[str, StepRecord] = {}
     result: ShownResult | None = None
-    error: StepError | None = None
 
 
 def follow(
@@ -70,8 +67,8 @@ def follow(
     request: Mapping[str, Any],
     progress: Console,
     *,
-    now: Callable[[], float] = time.monotonic,
-    pause: Callable[[float], None] = time.sleep,
+    now: Clock = time.monotonic,
+    pause: Pause = time.sleep,
 ) -> dict[str, Any]:
     """Start or join the search and tell its steps until it has ended; answers its status document.
 
@@ -79,49 +76,24 @@ def follow(
     """
     answer = client.search(request, wait_seconds=0)
     cached = answer.get("workflow_result")
-    workflow_id = (cached if isinstance(cached, dict) else answer).get("workflow_id")
-    if not isinstance(workflow_id, str):
-        raise ApiError("the answer names no workflow_id")
+    workflow_id = workflow_id_of(cached if isinstance(cached, dict) else answer)
     if cached:
         progress.print(Text(f"  answered from the search {plain(workflow_id)}", style="dim"))
-    told: dict[str, str] = {}
-    deadline = now() + GIVE_UP_AFTER_SECONDS
-    while now() < deadline:
-        document = client.status(workflow_id)
+    steps = Progress(progress)
+    for document in statuses(
+        client, workflow_id, seconds=GIVE_UP_AFTER_SECONDS, now=now, pause=pause
+    ):
         status = read_status(document)
         if not cached:
-            _tell(status.steps, told, progress)
+            steps.tell(status.steps)
         if status.status is not Status.RUNNING:
             return document
-        pause(POLL_SECONDS)
     raise ApiError(f"{workflow_id} has not ended within {GIVE_UP_AFTER_SECONDS // 60} minutes")
 
 
 def read_status(document: Mapping[str, Any]) -> SearchStatus:
     """The status document as a model; raises ApiError where it is something else."""
-    try:
-        return SearchStatus.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ApiError(f"the status is unreadable: {field}: {first['msg']}") from error
-
-
-def _tell(steps: Mapping[str, StepRecord], told: dict[str, str], progress: Console) -> None:
-    """Print what is new since the last time: steps that ended, and attempts after a failed one."""
-    for name, step in sorted(steps.items(), key=lambda item: item[1].started_at):
-        state = f"{step.status} {step.attempts}"
-        if told.get(name) == state or (step.status is Status.RUNNING and step.attempts == 1):
-            continue
-        told[name] = state
-        line = Text(plain(f"  {MARKS[step.status]} {name}"))
-        if step.duration_ms is not None:
-            line.append(f"  {step.duration_ms / 1000:.1f} s", style="dim")
-        if step.attempts > 1:
-            line.append(f"  attempt {step.attempts}", style="yellow")
-        if step.error:
-            line.append(plain(f"  {step.error.name}: {step.error.message}"), style="red")
-        progress.print(line)
+    return read(SearchStatus, document)
 
 
 def exit_code(status: SearchStatus) -> int:
@@ -143,11 +115,11 @@ def show(status: SearchStatus, out: Console) -> None:
     out.print()
     if result.movie:
         _show_film(result.movie, out)
-    _line(Text(plain(result.message), style="dim"), out)
+    show_line(Text(plain(result.message), style="dim"), out)
     if result.candidates:
-        _heading("It could also have been", out)
+        show_heading("It could also have been", out)
         for film in result.candidates:
-            _line(Text(plain(f"{_titled(film.title, film.year)}: {film.reason}")), out)
+            show_line(Text(plain(f"{_titled(film.title, film.year)}: {film.reason}")), out)
     if result.analysis:
         _show_sentiment(result.analysis, out)
     if result.movie and result.sources:
@@ -155,20 +127,11 @@ def show(status: SearchStatus, out: Console) -> None:
     if result.recommendations:
         _show_recommendations(result.recommendations, out)
     if result.missing:
-        _heading("Missing", out)
+        show_heading("Missing", out)
         for lacking in result.missing:
-            _line(Text(plain(lacking), style="yellow"), out)
+            show_line(Text(plain(lacking), style="yellow"), out)
     if result.movie:
         out.print(Text(f"\n{NOTICE}", style="dim"))
-
-
-def _heading(words: str, out: Console) -> None:
-    out.print(Text(f"\n{words}", style="bold"))
-
-
-def _line(text: Text, out: Console) -> None:
-    """Print below a heading, what is wrapped as well."""
-    out.print(Padding(text, (0, 0, 0, 2), expand=False))
 
 
 def _show_film(movie: Movie, out: Console) -> None:
@@ -182,37 +145,37 @@ def _show_film(movie: Movie, out: Console) -> None:
         else "",
     ]
     if line := " · ".join(fact for fact in facts if fact):
-        _line(Text(plain(line)), out)
+        show_line(Text(plain(line)), out)
     if movie.overview:
-        _line(Text(plain(movie.overview)), out)
-    _line(Text(f"{SITE}/{movie.tmdb_id}", style="dim"), out)
+        show_line(Text(plain(movie.overview)), out)
+    show_line(Text(f"{SITE}/{movie.tmdb_id}", style="dim"), out)
 
 
 def _show_sentiment(analysis: Analysis, out: Console) -> None:
-    _heading("What people feel", out)
+    show_heading("What people feel", out)
     average = analysis.average_sentiment
     if average is None:
-        _line(Text("No review could be scored."), out)
+        show_line(Text("No review could be scored."), out)
         return
     line = Text(f"{analysis.label} {average:+.2f}", style=COLORS[analysis.label])
     if interval := analysis.confidence_interval:
         line.append(f" (95 %: {interval[0]:+.2f} to {interval[1]:+.2f})", style="default")
     reviews = "review" if analysis.sample_size == 1 else "reviews"
     line.append(f" over {analysis.sample_size} {reviews}{_period(analysis)}", style="default")
-    _line(line, out)
+    show_line(line, out)
     cells = 2 if out.width >= WIDE_BAR_FROM_COLUMNS else 1
     if analysis.histogram:
-        _line(Text(f"   {sparkline(analysis.histogram, cells)}".rstrip()), out)
+        show_line(Text(f"   {sparkline(analysis.histogram, cells)}".rstrip()), out)
     scale = sentiment_bar(average, analysis.confidence_interval, 20 * cells)
-    _line(Text(f"-1 {scale} +1", style=COLORS[analysis.label]), out)
+    show_line(Text(f"-1 {scale} +1", style=COLORS[analysis.label]), out)
     counts = [
         Text(f"{label} {analysis.counts_by_label[label]}", style=COLORS[label])
         for label in Label
         if analysis.counts_by_label.get(label)
     ]
-    _line(Text("  ").join(counts), out)
+    show_line(Text("  ").join(counts), out)
     for quote in (*analysis.most_positive, *analysis.most_negative):
-        _line(_quoted(quote), out)
+        show_line(_quoted(quote), out)
 
 
 def _quoted(quote: Quote) -> Text:
@@ -231,13 +194,13 @@ def _period(analysis: Analysis) -> str:
 
 
 def _show_sources(reports: Sequence[SourceReport], out: Console) -> None:
-    _heading("Sources", out)
+    show_heading("Sources", out)
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
     for report in reports:
-        table.add_row(*_cells(report.source, report.status, _contributed(report)))
+        table.add_row(*row(report.source, report.status, _contributed(report)))
     out.print(Padding(table, (0, 0, 0, 2)))
 
 
@@ -257,20 +220,15 @@ def _contributed(report: SourceReport) -> str:
 
 
 def _show_recommendations(films: Sequence[Recommendation], out: Console) -> None:
-    _heading("Watch next", out)
+    show_heading("Watch next", out)
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("film", overflow="fold")
     table.add_column("because", overflow="fold")
     for film in films:
         titled = _titled(film.title, film.year)
-        table.add_row(*_cells(f"{film.score:.2f}", titled, "; ".join(film.reasons)))
+        table.add_row(*row(f"{film.score:.2f}", titled, "; ".join(film.reasons)))
     out.print(Padding(table, (0, 0, 0, 2)))
-
-
-def _cells(*words: str) -> list[Text]:
-    """Cells whose words are taken as they are: a plain str would be read as markup."""
-    return [Text(plain(word)) for word in words]
 
 
 def sparkline(histogram: Sequence[int], cells: int = 1) -> str:
@@ -296,29 +254,6 @@ def sentiment_bar(average: float, interval: tuple[float, float] | None, cells: i
 
 def _titled(title: str, year: int | None) -> str:
     return f"{title} ({year})" if year else title
-
-
-def plain(text: str) -> str:
-    """The text on one line without what could move the cursor or turn the direction of writing.
-
-    It comes from strangers. Controls, line ends and what Unicode does not define become spaces,
-    invisible format characters are left out.
-    """
-    return "".join(_plain_character(character) for character in text)
-
-
-def _plain_character(character: str) -> str:
-    category = unicodedata.category(character)
-    if category == "Cf":
-        return character if character in JOINERS else ""
-    return " " if category[0] == "C" or category in ("Zl", "Zp") else character
-
-
-def _client(cloud: Cloud) -> Client:
-    api = cloud.home.read().api
-    if api is None:
-        raise CloudError("Nothing is deployed yet. Run `marquee up` first.")
-    return Client(api.url, api.key)
 
 
 @click.command()
@@ -348,9 +283,7 @@ def search(
     Exit codes: 0 found, 1 failed, 2 wrong call, 3 no film matches,
     4 found, but something is missing.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows a "?"
+    show_any_character()
     request = {
         "movie_name": movie_name,
         "year": year,
@@ -359,16 +292,9 @@ def search(
     }
     asked = {name: value for name, value in request.items() if value is not None}
     progress = Console(stderr=True, quiet=as_json, highlight=False)
-    client = _client(cloud)
-    try:
+    with laptop(cloud) as client, said_plainly():
         document = follow(client, asked, progress)
         status = read_status(document)
-    except ApiError as error:
-        if error.status in (400, 413, 422):
-            raise click.UsageError(plain(str(error))) from error
-        raise click.ClickException(plain(str(error))) from error
-    finally:
-        client.close()
     if as_json:
         click.echo(json.dumps(document, indent=2))  # ASCII: escapes are what moves no cursor
     else:

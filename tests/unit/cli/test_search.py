@@ -3,11 +3,7 @@
 import io
 import json
 import re
-import threading
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +25,6 @@ from marquee_cli.search import (
     PARTIAL,
     exit_code,
     follow,
-    plain,
     read_status,
     search,
     sentiment_bar,
@@ -37,18 +32,12 @@ from marquee_cli.search import (
     sparkline,
 )
 from tests.support.builders import a_movie
+from tests.support.command_line import HOSTILE, Asked, an_api, moving
 
 WORKFLOW_ID = "movie_search-0123456789abcdef-1"
 STARTED_AT = "2026-03-14T20:00:00Z"
 
 type Document = dict[str, Any]
-
-HOSTILE = (
-    "[red]not markup[/red] [link=https://evil.test]x[/link] :bomb: "
-    "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \x7f "
-    "\u202egnikcart\u202c \u2066isolate\u2069 \u200fmark \ufeff\u200b two\r\nlines\u2028three"
-)
-"""Markup, an emoji code, escapes of 7 and 8 bits, direction marks, invisible and line ends."""
 
 
 def a_step(name: str = "FindMovie", **fields: Any) -> Document:
@@ -164,7 +153,7 @@ def followed(
         assert request.url.path.endswith(WORKFLOW_ID)
         return httpx.Response(200, json=next(statuses))
 
-    client = Client("http://api.test", "key", httpx.MockTransport(answer))
+    client = Client("http://api.test", "key", httpx.MockTransport(answer), pause=lambda _: None)
     progress = Console(file=io.StringIO(), width=100, highlight=False)
     try:
         document = follow(client, {"movie_name": "RRR"}, progress, pause=lambda _: None)
@@ -222,7 +211,7 @@ def test_a_search_without_an_end_is_given_up_after_the_state_machines_own_time()
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={**running(), "workflow_id": WORKFLOW_ID})
 
-    client = Client("http://api.test", "key", httpx.MockTransport(answer))
+    client = Client("http://api.test", "key", httpx.MockTransport(answer), pause=lambda _: None)
     try:
         with pytest.raises(ApiError, match="has not ended within 15 minutes"):
             follow(client, {}, Console(quiet=True), now=lambda: next(passed), pause=lambda _: None)
@@ -389,15 +378,6 @@ def hostile_document() -> Document:
     )
 
 
-def moving(text: str) -> set[str]:
-    """The characters of the text that a terminal would act upon."""
-    return {
-        character
-        for character in text
-        if character != "\n" and unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp")
-    }
-
-
 @pytest.mark.parametrize(
     "document", [hostile_document(), failed(error={"name": "E", "message": HOSTILE})]
 )
@@ -417,20 +397,6 @@ def test_progress_shows_strangers_errors_as_text() -> None:
     _, told = followed([a_document(steps=step)])
     assert moving(told) == set()
     assert "[red]not markup[/red]" in told
-
-
-@given(st.text())
-def test_plain_text_never_moves_anything_and_keeps_all_that_is_written(text: str) -> None:
-    cleaned = plain(text)
-    assert moving(cleaned) <= {"\u200c", "\u200d"}
-    assert "\n" not in cleaned
-    visible = [c for c in text if unicodedata.category(c)[0] in "LMNPS"]
-    assert [c for c in cleaned if unicodedata.category(c)[0] in "LMNPS"] == visible
-    cleaned.encode()
-
-
-def test_joiners_that_scripts_are_spelled_with_stay() -> None:
-    assert plain("క్\u200cష 👩\u200d🚀") == "క్\u200cష 👩\u200d🚀"
 
 
 @pytest.mark.parametrize("width", [30, 40, 51, 52, 80, 200])
@@ -476,42 +442,13 @@ def test_the_bar_has_one_dot_and_its_own_length(
     assert bar.count("●") == 1
 
 
-@contextmanager
-def an_api(answers: Callable[[str], tuple[int, bytes]]) -> Iterator[str]:
-    """A server on loopback that answers each method with what ``answers`` says."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, body = answers(self.command)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST = _answer
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing on the terminal of the tests."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def searched(
     folder: Path, document: Document | None, *options: str, refusal: tuple[int, bytes] | None = None
 ) -> Result:
     """``marquee search RRR`` against an API that answers the document, or refuses to start."""
 
-    def answers(method: str) -> tuple[int, bytes]:
-        if method == "GET":
+    def answers(asked: Asked) -> tuple[int, bytes]:
+        if asked.method == "GET":
             return 200, json.dumps(document).encode()
         return refusal or (202, json.dumps({"workflow_id": WORKFLOW_ID}).encode())
 
@@ -601,7 +538,7 @@ def test_a_wrong_call_is_a_usage_error(tmp_path: Path, options: list[str]) -> No
 def test_a_terminal_that_is_not_utf_8_shows_what_it_can(tmp_path: Path) -> None:
     runner = CliRunner(charset="ascii", mix_stderr=False)
     with an_api(
-        lambda method: (
+        lambda _: (
             200,
             json.dumps(a_document() | {"workflow_id": WORKFLOW_ID}).encode(),
         )
