@@ -24,6 +24,23 @@ from tests.support.installation import executions
 
 RRR = 579974
 
+PATH_VALUES = {
+    "tmdb_id": str(RRR),
+    "workflow_id": "nobody",
+    "approval_id": "marquee_demo-1900000000000000001",
+    "account": "marquee_demo",
+    "tweet_id": "1900000000000000001",
+    "trigger_id": "MovieSearchCompleted-00000000000000a1",
+    "delivery_id": "7d5e1c0f9b8a4e3d2c1b0a9f8e7d6c5b",
+}
+
+
+def filled(path: str, **values: str) -> str:
+    """The path of a route with a value for each of its parameters."""
+    for name, value in {**PATH_VALUES, **values}.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path
+
 
 @pytest.fixture
 def api(settings: Settings) -> Api:

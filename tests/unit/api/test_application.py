@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from marquee.api.application import application
-from marquee.api.reading import MAX_BODY_BYTES
-from marquee.api.routes import ROUTES
+from marquee.api.routes import MAX_BODY_BYTES, ROUTES
 from marquee.aws import table
 from marquee.observability import logger
 from marquee.settings import Settings
 from tests.support.api import Answer, Api, Context, an_event
+from tests.unit.api.conftest import filled
 
 SEARCH = "/api/orchestrator/auto-search"
 
@@ -46,12 +46,12 @@ def test_a_path_that_is_none_is_not_found(api: Api) -> None:
 def test_another_method_is_refused_with_those_that_the_path_has(
     api: Api, route: Any, method: str
 ) -> None:
-    if method == route.method:
+    path = filled(route.path)
+    if any(other.is_at(path) and other.method == method for other in ROUTES):
         return
-    path = route.path.replace("{tmdb_id}", "1").replace("{workflow_id}", "a")
     answer = api.send(method, path)
     is_a_problem(answer, 405)
-    assert answer.headers["allow"] == route.method
+    assert route.method in answer.headers["allow"].split(", ")
 
 
 @pytest.mark.parametrize(
@@ -218,12 +218,9 @@ def test_what_belongs_in_the_path_is_refused_in_the_query(api: Api, path: str) -
     assert fields(api.get(path, {"tmdb_id": "2"})) == ["tmdb_id"]
 
 
-@pytest.mark.parametrize(
-    "route", [route for route in ROUTES if route.method == "GET"], ids=lambda route: route.path
-)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_every_route_refuses_a_parameter_that_it_does_not_know(api: Api, route: Any) -> None:
-    path = route.path.replace("{tmdb_id}", "1").replace("{workflow_id}", "a")
-    assert fields(api.get(path, {"nonsense": "1"})) == ["nonsense"]
+    assert "nonsense" in fields(api.send(route.method, filled(route.path), {"nonsense": "1"}))
 
 
 def test_names_from_outside_are_repeated_cut_and_clean(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""GET /workflow/status and /workflow/list."""
+"""Executions: status, listing, cancel, rerun, cleanup."""
 
 import base64
 import json
@@ -7,13 +7,18 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
-from marquee.aws import table
+from marquee.aws import client, table
 from marquee.settings import Settings
+from marquee.tweets.finish import RunSummary, TweetOutcome
+from marquee.tweets.models import Status as TweetStatus
+from marquee.tweets.run import Mode
 from marquee.workflows.record import Status, StepError, StepRecord, WorkflowRecords
-from marquee.workflows.start import LONGEST_EXECUTION
+from marquee.workflows.start import BELIEVED_FOR
 from tests.support.api import Api
 from tests.support.builders import NOW
+from tests.support.installation import executions
 from tests.unit.api.conftest import End
 
 ID = "movie_search-0123456789abcdef-1"
@@ -91,10 +96,10 @@ def test_an_execution_that_failed_shows_why(
     assert status["error"] == {"name": "States.TIMED_OUT", "message": "too long"}
 
 
-def test_a_record_that_runs_longer_than_any_execution_can_is_shown_as_stalled(
+def test_a_record_that_runs_for_long_without_an_execution_is_shown_as_stalled(
     api: Api, running: str
 ) -> None:
-    api.clock.time = NOW + LONGEST_EXECUTION
+    api.clock.time = NOW + BELIEVED_FOR
     assert api.get(f"/workflow/status/{ID}").json()["stalled"] is False
     api.clock.time += timedelta(seconds=1)
     status = api.get(f"/workflow/status/{ID}").json()
@@ -239,3 +244,407 @@ def test_the_result_of_an_expired_film_still_says_what_was_found(api: Api, end_s
     result = api.post("/api/orchestrator/auto-search", {"movie_name": "RRR"}).json()
     found = result["workflow_result"]
     assert (found["movie"], found["message"]) == (None, "the exact title")
+
+
+PIPELINE = "tweet_pipeline"
+RUN_ID = "tweet_pipeline-0123456789abcdef-1"
+
+
+@pytest.fixture
+def posting(settings: Settings) -> Api:
+    """The API of an installation with an account that posts."""
+    return Api(
+        settings.model_copy(
+            update={"posting_account": "marquee_demo", "workflow_default_username": "marquee_demo"}
+        )
+    )
+
+
+def arn_of(settings: Settings, workflow_id: str) -> str:
+    machine = (
+        settings.tweet_pipeline_arn
+        if workflow_id.startswith(PIPELINE)
+        else settings.movie_search_arn
+    )
+    return f"{machine.replace(':stateMachine:', ':execution:')}:{workflow_id}"
+
+
+def status_in_step_functions(settings: Settings, workflow_id: str) -> str:
+    described = client("stepfunctions").describe_execution(
+        executionArn=arn_of(settings, workflow_id)
+    )
+    return str(described["status"])
+
+
+def test_a_step_shows_what_all_its_attempts_cost(
+    api: Api, records: WorkflowRecords, running: str
+) -> None:
+    for attempt, cost in ((1, 0.01), (2, 0.015)):
+        step = StepRecord(
+            status=Status.FAILED if attempt == 1 else Status.SUCCEEDED,
+            started_at=NOW,
+            ended_at=NOW + timedelta(seconds=attempt),
+            attempts=attempt,
+            counts={"cost_usd": cost},
+        )
+        records.write_step(ID, "movie_search", "CollectReviews/x", step, NOW)
+    free = StepRecord(status=Status.RUNNING, started_at=NOW)
+    records.write_step(ID, "movie_search", "FindMovie", free, NOW)
+    steps = api.get(f"/workflow/status/{ID}").json()["steps"]
+    assert steps["CollectReviews/x"]["cost_usd"] == 0.025
+    assert steps["FindMovie"]["cost_usd"] == 0
+
+
+def test_a_run_shows_its_own_kind_of_result(api: Api, records: WorkflowRecords) -> None:
+    records.open(RUN_ID, PIPELINE, trigger="schedule:daily", request={"count": 5}, now=NOW)
+    assert api.get(f"/workflow/status/{RUN_ID}").json()["result"] is None
+    summary = RunSummary(
+        account="butaca_nueve",
+        posting_account="marquee_demo",
+        mode=Mode.APPROVE,
+        tweets=(TweetOutcome(tweet_id="1", status=TweetStatus.NEEDS_HUMAN, reason="held"),),
+        missing=("DownloadTweets: RateLimited: x",),
+    )
+    result = summary.model_dump(mode="json", exclude_defaults=True)
+    records.close(RUN_ID, PIPELINE, Status.PARTIAL, now=NOW, result=result)
+    status = api.get(f"/workflow/status/{RUN_ID}").json()
+    assert (status["kind"], status["trigger"]) == (PIPELINE, "schedule:daily")
+    assert RunSummary.model_validate(status["result"]) == summary
+    assert status["automation_stats"]["trigger_history"][0]["name"] == "schedule:daily"
+
+
+def test_a_run_that_waits_for_a_person_for_days_is_not_stalled(posting: Api) -> None:
+    workflow_id = posting.post("/workflow/execute").json()["workflow_id"]
+    posting.clock.time += timedelta(days=6)
+    path = f"/workflow/status/{workflow_id}"
+    assert posting.get(path).json()["stalled"] is False
+    client("stepfunctions").stop_execution(executionArn=arn_of(posting.settings, workflow_id))
+    assert posting.get(path).json()["stalled"] is True
+
+
+def test_where_step_functions_cannot_be_asked_nothing_is_claimed(
+    api: Api, running: str, settings: Settings
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise ConnectTimeoutError(endpoint_url="states")
+
+    api.clock.time = NOW + BELIEVED_FOR + timedelta(seconds=1)
+    events = client("stepfunctions").meta.events
+    events.register("before-call.stepfunctions", refuse)
+    try:
+        assert api.get(f"/workflow/status/{ID}").json()["stalled"] is None
+    finally:
+        events.unregister("before-call.stepfunctions", refuse)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 100])
+def test_executions_of_both_kinds_are_listed_together_by_time(
+    api: Api, records: WorkflowRecords, limit: int
+) -> None:
+    kinds = ("movie_search", PIPELINE)
+    for number in range(7):
+        now = NOW + timedelta(seconds=number)
+        name = f"run-{number}"
+        records.open(name, kinds[number % 3 == 0], trigger="api", request={}, now=now)
+    newest_first = [f"run-{number}" for number in range(6, -1, -1)]
+    assert [name for page in pages(api, limit=limit) for name in page] == newest_first
+    runs = [name for page in pages(api, limit=limit, kind=PIPELINE) for name in page]
+    assert runs == ["run-6", "run-3", "run-0"]
+
+
+@pytest.mark.parametrize("kind", ["movie_search", PIPELINE])
+def test_an_execution_that_runs_is_canceled(posting: Api, kind: str) -> None:
+    workflow_id = started(posting, kind)
+    answer = posting.post(f"/workflow/{workflow_id}/cancel")
+    assert answer.status == 200
+    status = answer.json()
+    assert (status["workflow_id"], status["status"]) == (workflow_id, "CANCELED")
+    assert status["error"] == {"name": "Canceled", "message": "stopped on request"}
+    assert status["ended_at"] is not None
+    assert status_in_step_functions(posting.settings, workflow_id) == "ABORTED"
+    assert started(posting, kind) != workflow_id
+
+
+def started(api: Api, kind: str) -> str:
+    if kind == PIPELINE:
+        return str(api.post("/workflow/execute").json()["workflow_id"])
+    body = {"movie_name": "RRR", "wait_seconds": 0}
+    return str(api.post("/api/orchestrator/auto-search", body=body).json()["workflow_id"])
+
+
+def test_canceling_twice_is_canceling_once(posting: Api) -> None:
+    path = f"/workflow/{started(posting, PIPELINE)}/cancel"
+    first = posting.post(path)
+    posting.clock.sleep(60)
+    assert posting.post(path).json() == first.json()
+
+
+@pytest.mark.parametrize(
+    "status", [Status.SUCCEEDED, Status.PARTIAL, Status.FAILED, Status.CANCELED]
+)
+def test_an_execution_that_has_ended_is_not_canceled(
+    api: Api, records: WorkflowRecords, running: str, status: Status
+) -> None:
+    records.close(ID, "movie_search", status, now=NOW)
+    answer = api.post(f"/workflow/{ID}/cancel")
+    assert (answer.status, answer.json()["detail"]) == (409, f"it has ended: {status}")
+    record = records.get(ID)
+    assert record is not None
+    assert (record.status, record.error) == (status, None)
+
+
+def test_an_execution_that_ends_while_it_is_canceled_keeps_its_end(
+    api: Api, records: WorkflowRecords
+) -> None:
+    workflow_id = started(api, "movie_search")
+
+    def finish(**_: Any) -> None:
+        records.close(workflow_id, "movie_search", Status.SUCCEEDED, now=NOW)
+
+    events = client("stepfunctions").meta.events
+    events.register("before-call.stepfunctions.StopExecution", finish)
+    try:
+        answer = api.post(f"/workflow/{workflow_id}/cancel")
+    finally:
+        events.unregister("before-call.stepfunctions.StopExecution", finish)
+    assert (answer.status, answer.json()["detail"]) == (409, "it has ended: SUCCEEDED")
+
+
+def test_an_execution_that_is_only_being_started_is_not_canceled_yet(
+    api: Api, records: WorkflowRecords, running: str
+) -> None:
+    answer = api.post(f"/workflow/{ID}/cancel")
+    assert answer.status == 409
+    assert "being started" in answer.json()["detail"]
+    record = records.get(ID)
+    assert record is not None
+    assert record.status is Status.RUNNING
+
+
+def test_a_record_whose_execution_never_began_is_closed_by_canceling_it(
+    api: Api, running: str
+) -> None:
+    api.clock.time = NOW + timedelta(minutes=1)
+    answer = api.post(f"/workflow/{ID}/cancel")
+    assert (answer.status, answer.json()["status"]) == (200, "CANCELED")
+
+
+def ended(api: Api, records: WorkflowRecords, kind: str, **body: Any) -> str:
+    """The id of an execution that was asked for so and has failed."""
+    if kind == PIPELINE:
+        answer = api.post("/workflow/execute", body=body)
+    else:
+        body = {"movie_name": "RRR", "wait_seconds": 0, **body}
+        answer = api.post("/api/orchestrator/auto-search", body=body)
+    workflow_id = str(answer.json()["workflow_id"])
+    records.close(workflow_id, kind, Status.FAILED, now=api.clock.now())
+    return workflow_id
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "asked", "expected"),
+    [
+        (PIPELINE, {"count": 5}, {}, {"count": 5}),
+        (PIPELINE, {"count": 5}, {"from_step": "DownloadTweets"}, {"count": 5}),
+        (
+            PIPELINE,
+            {"count": 5},
+            {"from_step": "PolishTweets"},
+            {"count": 5, "from_step": "PolishTweets"},
+        ),
+        (
+            PIPELINE,
+            {"from_step": "PolishTweets"},
+            {"from_step": "ClassifyTweets"},
+            {"from_step": "ClassifyTweets"},
+        ),
+        (PIPELINE, {"from_step": "PolishTweets"}, {"from_step": "DownloadTweets"}, {}),
+        (PIPELINE, {"from_step": "PolishTweets"}, {}, {"from_step": "PolishTweets"}),
+        ("movie_search", {}, {}, {"collect_new_data": True}),
+        ("movie_search", {}, {"from_step": "AnalyzeReviews"}, {"collect_new_data": False}),
+        (
+            "movie_search",
+            {"collect_new_data": False},
+            {"from_step": "FindMovie"},
+            {"collect_new_data": True},
+        ),
+    ],
+)
+def test_a_rerun_is_a_new_execution_with_the_input_of_the_old_one(
+    posting: Api,
+    records: WorkflowRecords,
+    kind: str,
+    body: dict[str, Any],
+    asked: dict[str, Any],
+    expected: dict[str, Any],
+) -> None:
+    old = ended(posting, records, kind, **body)
+    answer = posting.post(f"/workflow/{old}/rerun", body=asked)
+    assert answer.status == 202
+    new = answer.json()["workflow_id"]
+    assert new != old
+    assert answer.json()["joined"] is False
+    location = urljoin(f"https://x.example/workflow/{old}/rerun", answer.headers["location"])
+    status = posting.get(location.removeprefix("https://x.example")).json()
+    assert (status["workflow_id"], status["kind"]) == (new, kind)
+    assert (status["rerun_of"], status["trigger"]) == (old, "rerun")
+    if kind == PIPELINE:
+        assert status["input"] == expected
+    else:
+        assert status["input"] == {**status["input"], "movie_name": "RRR", **expected}
+    assert status_in_step_functions(posting.settings, new) == "RUNNING"
+
+
+def test_a_rerun_of_a_search_whose_result_is_fresh_searches_again(
+    api: Api, records: WorkflowRecords, settings: Settings
+) -> None:
+    old = started(api, "movie_search")
+    records.close(old, "movie_search", Status.SUCCEEDED, now=NOW)
+    answer = api.post(f"/workflow/{old}/rerun")
+    assert answer.json()["joined"] is False
+    assert executions(settings) == [answer.json()["workflow_id"], old]
+
+
+@pytest.mark.parametrize("kind", ["movie_search", PIPELINE])
+def test_a_rerun_joins_an_equal_execution_that_runs(
+    posting: Api, records: WorkflowRecords, kind: str
+) -> None:
+    old = ended(posting, records, kind)
+    running = started(posting, kind)
+    answer = posting.post(f"/workflow/{old}/rerun")
+    assert answer.status == 202
+    assert answer.json()["workflow_id"] == running
+    assert answer.json()["joined"] is True
+
+
+def test_an_execution_that_runs_is_not_repeated(posting: Api) -> None:
+    workflow_id = started(posting, PIPELINE)
+    answer = posting.post(f"/workflow/{workflow_id}/rerun")
+    assert answer.status == 409
+    assert "has not ended" in answer.json()["detail"]
+
+
+def test_an_execution_from_the_console_is_not_repeated_for_want_of_its_input(
+    posting: Api, records: WorkflowRecords, settings: Settings
+) -> None:
+    step = StepRecord(status=Status.RUNNING, started_at=NOW)
+    records.write_step("by-hand", PIPELINE, "DownloadTweets", step, NOW)
+    records.close("by-hand", PIPELINE, Status.FAILED, now=NOW)
+    answer = posting.post("/workflow/by-hand/rerun")
+    assert answer.status == 409
+    assert "console" in answer.json()["detail"]
+    assert executions(settings, PIPELINE) == []
+
+
+def test_an_input_that_is_no_longer_valid_is_not_repeated(
+    posting: Api, records: WorkflowRecords
+) -> None:
+    records.open(RUN_ID, PIPELINE, trigger="api", request={"tweets": 5}, now=NOW)
+    records.close(RUN_ID, PIPELINE, Status.FAILED, now=NOW)
+    answer = posting.post(f"/workflow/{RUN_ID}/rerun")
+    assert answer.status == 409
+    assert "tweets" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "from_step"),
+    [
+        ("movie_search", "ClassifyTweets"),
+        (PIPELINE, "AnalyzeReviews"),
+        (PIPELINE, "PublishTweets"),
+        (PIPELINE, 3),
+    ],
+)
+def test_a_state_that_the_kind_cannot_begin_with_is_refused_by_name(
+    posting: Api, records: WorkflowRecords, kind: str, from_step: Any
+) -> None:
+    old = ended(posting, records, kind)
+    answer = posting.post(f"/workflow/{old}/rerun", body={"from_step": from_step})
+    assert answer.status == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["from_step"]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "rerun"])
+@pytest.mark.parametrize("unknown", ["nope", "a.b", "x" * 81])
+def test_what_is_not_there_is_neither_canceled_nor_repeated(
+    api: Api, verb: str, unknown: str
+) -> None:
+    assert api.post(f"/workflow/{unknown}/{verb}").status == 404
+
+
+@pytest.mark.parametrize("verb", ["cancel", "rerun"])
+def test_which_execution_is_said_in_the_path_only(api: Api, running: str, verb: str) -> None:
+    answer = api.post(f"/workflow/{ID}/{verb}", body={"workflow_id": ID})
+    assert answer.status == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["workflow_id"]
+
+
+def clean(api: Api, days: Any) -> Any:
+    return api.send("DELETE", "/workflow/cleanup", {"older_than_days": days})
+
+
+@pytest.fixture
+def history(records: WorkflowRecords) -> None:
+    """Executions of both kinds that ended 1, 2, … 6 days ago, and one that still runs."""
+    for number in range(1, 7):
+        kind = ("movie_search", PIPELINE)[number % 2]
+        then = NOW - timedelta(days=number)
+        records.open(f"ended-{number}", kind, trigger="api", request={}, now=then)
+        records.close(f"ended-{number}", kind, Status.PARTIAL, now=then)
+    long_ago = NOW - timedelta(days=7)
+    records.open("running", PIPELINE, trigger="api", request={}, now=long_ago)
+
+
+def left(api: Api) -> list[str]:
+    return [name for page in pages(api) for name in page]
+
+
+def test_cleanup_deletes_what_ended_long_ago_and_says_how_many(api: Api, history: None) -> None:
+    api.clock.time += timedelta(seconds=1)
+    answer = clean(api, 4)
+    assert answer.status == 200
+    assert answer.json() == {"deleted": 3, "more": False}
+    assert left(api) == ["ended-1", "ended-2", "ended-3", "running"]
+    assert clean(api, 4).json() == {"deleted": 0, "more": False}
+
+
+def test_cleanup_touches_nothing_but_records(
+    api: Api, settings: Settings, records: WorkflowRecords
+) -> None:
+    old = ended(api, records, "movie_search")
+    for name in (settings.tweets_table, settings.posts_table):
+        row = {"account": "marquee_demo", "tweet_id": "1", "ended_at": "2020-01-01"}
+        table(name).put_item(Item=row)
+    api.clock.time += timedelta(days=30)
+    assert clean(api, 1).json()["deleted"] == 1
+    assert records.get(old) is None
+    [flight] = table(settings.workflows_table).scan()["Items"]
+    assert str(flight["workflow_id"]).startswith("flight#")
+    for name in (settings.tweets_table, settings.posts_table):
+        assert len(table(name).scan()["Items"]) == 1
+    assert started(api, "movie_search") == old[:-1] + "2"
+
+
+def test_cleanup_that_has_no_time_left_says_that_there_may_be_more(
+    settings: Settings, history: None
+) -> None:
+    api = Api(settings, timeout_seconds=2)
+    api.clock.time += timedelta(seconds=1)
+    answers = [clean(api, 3).json() for _ in range(5)]
+    assert answers[:4] == [{"deleted": 1, "more": True}] * 4
+    assert answers[4] == {"deleted": 0, "more": False}
+    assert left(api) == ["ended-1", "ended-2", "running"]
+
+
+@pytest.mark.parametrize("days", ["0", "366", "-1", "1.5", "x", "", "1e2"])
+def test_how_old_is_a_number_of_days(api: Api, history: None, days: str) -> None:
+    answer = clean(api, days)
+    assert answer.status == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["older_than_days"]
+    assert len(left(api)) == 7
+
+
+def test_cleanup_is_not_asked_for_by_accident(api: Api, history: None) -> None:
+    assert api.send("DELETE", "/workflow/cleanup").status == 422
+    assert api.post("/workflow/cleanup", {"older_than_days": 1}).status == 405
+    assert len(left(api)) == 7

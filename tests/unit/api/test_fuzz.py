@@ -8,11 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from marquee.api.routes import ROUTES
+from marquee.api.routes import ROUTES, Route
 from marquee.movies.titles import normalize
 from marquee.settings import Settings
 from tests.support.api import Answer, Api
 from tests.support.installation import installed
+from tests.unit.api.conftest import PATH_VALUES, filled
 
 NAMES = sorted({name for route in ROUTES for name in route.parameters.model_fields})
 
@@ -51,12 +52,19 @@ texts = st.one_of(
     ),
     st.integers().map(str),
 )
+
+
+def path_with(route: Route, value: str) -> str:
+    """The path of the route, all its parameters that value."""
+    return filled(route.path, **dict.fromkeys(PATH_VALUES, value))
+
+
 names = st.sampled_from(NAMES) | texts
 queries = st.dictionaries(names, st.lists(texts, min_size=1, max_size=3), max_size=4)
 paths = st.one_of(
     st.lists(texts, max_size=4).map(lambda parts: "/" + "/".join(parts)),
     st.builds(
-        lambda route, value: route.path.replace("{tmdb_id}", value).replace("{workflow_id}", value),
+        path_with,
         st.sampled_from(ROUTES),
         texts,
     ),
@@ -88,7 +96,11 @@ MANY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @pytest.fixture(scope="module")
 def open_api() -> Iterator[Api]:
     with installed("ApiFunction") as installation:
-        origin = {"cors_origin": "https://films.example"}
+        origin = {
+            "cors_origin": "https://films.example",
+            "posting_account": "marquee_demo",
+            "workflow_default_username": "marquee_demo",
+        }
         yield Api(Settings.model_validate(installation.model_dump() | origin))
 
 
@@ -138,8 +150,26 @@ def test_every_name_of_a_film_is_searched_for_or_refused_by_name(open_api: Api, 
 
 
 @MANY
+@given(query=queries, body=bodies)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [(route.method, filled(route.path)) for route in ROUTES if route.method != "GET"],
+)
+def test_nothing_that_is_asked_to_be_done_breaks_the_api(
+    open_api: Api, method: str, path: str, query: dict[str, list[str]], body: Any
+) -> None:
+    if path.endswith(("execute-sync", "auto-search")):
+        query = {**query, "wait_seconds": ["0"]}
+    sent = {"content-type": "application/json"}
+    is_an_answer(open_api.send(method, path, query, body, sent))
+
+
+@MANY
 @given(query=st.dictionaries(st.sampled_from(["cursor", "limit", "label", "status"]), texts))
-@pytest.mark.parametrize("path", ["/workflow/list", "/movies/1/reviews", "/movies/1/set-aside"])
+@pytest.mark.parametrize(
+    "path",
+    [filled(route.path) for route in ROUTES if "cursor" in route.parameters.model_fields],
+)
 def test_no_cursor_or_filter_breaks_a_listing(
     open_api: Api, path: str, query: dict[str, str]
 ) -> None:

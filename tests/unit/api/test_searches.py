@@ -136,6 +136,7 @@ def test_a_search_that_is_not_done_in_time_is_accepted_with_its_location(
     assert answer.json() == {
         "workflow_id": workflow_id,
         "status": "RUNNING",
+        "joined": False,
         "status_url": answer.headers["location"],
     }
     assert sum(api.clock.slept) == pytest.approx(5)

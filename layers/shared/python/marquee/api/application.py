@@ -61,8 +61,13 @@ def application(
                 sleep=sleep,
                 remaining_seconds=lambda: context.get_remaining_time_in_millis() / 1000,
             )
-            takes_body = route.takes_body
-            asked = read(route.parameters, event.raw_event, path_values, takes_body=takes_body)
+            asked = read(
+                route.parameters,
+                event.raw_event,
+                path_values,
+                takes_body=route.takes_body,
+                max_body_bytes=route.max_body_bytes,
+            )
             return _response(route.answer(asked, call))
 
         app.route(route.path.replace("{", "<").replace("}", ">"), route.method)(answer)

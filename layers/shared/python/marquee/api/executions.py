@@ -1,22 +1,47 @@
-"""What is known of executions: the status of one, and the listing."""
+"""Executions of every kind: the status of one, the listing, cancel, rerun and cleanup."""
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from marquee.api.call import Call, Parameters, Reply
 from marquee.api.cursors import Position, decoded, encoded
+from marquee.api.waiting import MARGIN_SECONDS, accepted
+from marquee.aws import STORE_ERRORS
 from marquee.clock import Moment
-from marquee.errors import NotFound
-from marquee.workflows.record import Status, WorkflowRecord, WorkflowRecords
-from marquee.workflows.start import LONGEST_EXECUTION
+from marquee.errors import BadInput, Conflict, NotFound
+from marquee.observability import logger
+from marquee.workflows.record import Status, StepError, WorkflowRecord, WorkflowRecords
+from marquee.workflows.start import BELIEVED_FOR, STARTED_WITHIN, Executions, Started
 
 if TYPE_CHECKING:
-    from marquee.api.answers import WorkflowSummary
+    from marquee.api.answers import WorkflowStatus, WorkflowSummary
+    from marquee.movies.search import SearchResult
+    from marquee.tweets.finish import RunSummary
 
-Kind = Literal["movie_search"]
+Kind = Literal["movie_search", "tweet_pipeline"]
 """Every kind of workflow there is."""
+
+FromStep = Literal[
+    "FindMovie", "AnalyzeReviews", "DownloadTweets", "ClassifyTweets", "PolishTweets"
+]
+
+BEGINNINGS: dict[str, dict[FromStep, dict[str, Any]]] = {
+    "movie_search": {
+        "FindMovie": {"collect_new_data": True},
+        "AnalyzeReviews": {"collect_new_data": False},
+    },
+    "tweet_pipeline": {
+        "DownloadTweets": {"from_step": None},
+        "ClassifyTweets": {"from_step": "ClassifyTweets"},
+        "PolishTweets": {"from_step": "PolishTweets"},
+    },
+}
+"""The states that an execution of a kind may begin with, by what makes it do so in its input."""
+
+CANCELED = StepError(name="Canceled", message="stopped on request")
 
 WORKFLOW_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 """What Step Functions takes as an execution's name; other keys of the table are no records."""
@@ -45,27 +70,170 @@ class WorkflowFilter(Parameters):
 
 def workflow_status(asked: WorkflowId, call: Call) -> Reply:
     """The record of one execution; raises NotFound where there is none."""
-    from marquee.api.answers import WorkflowStatus
-    from marquee.api.searches import automation_stats
-    from marquee.movies.catalog import Catalog
-    from marquee.movies.search import KIND, result_of
+    return Reply(status_of(_found(asked.workflow_id, call), call))
 
+
+def _found(workflow_id: str, call: Call, *, consistent: bool = False) -> WorkflowRecord:
     records = WorkflowRecords.connect(call.settings)
-    record = records.get(asked.workflow_id) if WORKFLOW_ID.fullmatch(asked.workflow_id) else None
+    is_name = WORKFLOW_ID.fullmatch(workflow_id)
+    record = records.get(workflow_id, consistent=consistent) if is_name else None
     if record is None:
         raise NotFound("there is no workflow of that id")
-    is_search = record.kind == KIND
-    facts = record.model_dump(include=set(WorkflowStatus.model_fields) - {"result"})
-    return Reply(
-        WorkflowStatus(
-            **facts,
-            stalled=record.status is Status.RUNNING
-            and call.now() - record.started_at > LONGEST_EXECUTION,
-            duration_ms=_duration_ms(record),
-            result=result_of(record, Catalog.connect(call.settings)) if is_search else None,
-            automation_stats=automation_stats(record),
-        )
+    return record
+
+
+def status_of(record: WorkflowRecord, call: Call) -> "WorkflowStatus":
+    """The execution as it is shown, of whichever kind."""
+    from marquee.api.answers import StepStatus, WorkflowStatus
+    from marquee.api.statistics import automation_stats, cost_usd_of
+
+    facts = record.model_dump(include=set(WorkflowStatus.model_fields) - {"result", "steps"})
+    return WorkflowStatus(
+        **facts,
+        stalled=_is_stalled(record, call),
+        duration_ms=_duration_ms(record),
+        steps={
+            name: StepStatus(**step.model_dump(), cost_usd=cost_usd_of(step))
+            for name, step in record.steps.items()
+        },
+        result=_result_of(record, call),
+        automation_stats=automation_stats(record),
     )
+
+
+def _result_of(record: WorkflowRecord, call: Call) -> "SearchResult | RunSummary | None":
+    match record.kind:
+        case "movie_search":
+            from marquee.movies.catalog import Catalog
+            from marquee.movies.search import result_of
+
+            return result_of(record, Catalog.connect(call.settings))
+        case "tweet_pipeline" if record.result:
+            from marquee.tweets.finish import RunSummary
+
+            return RunSummary.model_validate(record.result)
+    return None
+
+
+def _is_stalled(record: WorkflowRecord, call: Call) -> bool | None:
+    """Whether it ended without a word; a run may well wait for a person for a week."""
+    if record.status is not Status.RUNNING or call.now() - record.started_at <= BELIEVED_FOR:
+        return False
+    try:
+        return not _executions(record, call).is_running(record.workflow_id)
+    except STORE_ERRORS:
+        logger.warning("Step Functions could not be asked", exc_info=True)
+        return None
+
+
+def _executions(record: WorkflowRecord, call: Call) -> Executions:
+    return Executions.connect(call.settings, record.kind)
+
+
+def cancel(asked: WorkflowId, call: Call) -> Reply:
+    """Stop an execution that runs; what it has done stays done.
+
+    A tweet that it was about to post is posted at most once, by whoever takes it up next.
+    """
+    record = _found(asked.workflow_id, call, consistent=True)
+    if record.status is Status.RUNNING:
+        _stop(record, call)
+        record = _found(asked.workflow_id, call, consistent=True)
+    if record.error != CANCELED:
+        raise Conflict(f"it has ended: {record.status}")
+    return Reply(status_of(record, call))
+
+
+def _stop(record: WorkflowRecord, call: Call) -> None:
+    """Stop it, then close its record: what dies between the two, its end closes."""
+    has_begun = _executions(record, call).stop(record.workflow_id, CANCELED.message)
+    if not has_begun and call.now() - record.started_at <= STARTED_WITHIN:
+        raise Conflict("it is only being started: ask again in a moment")
+    WorkflowRecords.connect(call.settings).close(
+        record.workflow_id, record.kind, Status.CANCELED, now=call.now(), error=CANCELED
+    )
+
+
+class Rerun(WorkflowId):
+    """Which execution to repeat, and from where."""
+
+    from_step: FromStep | None = Field(
+        default=None,
+        description="The state to begin with: FindMovie or AnalyzeReviews (on stored reviews) of "
+        "a movie_search; DownloadTweets, ClassifyTweets or PolishTweets (on stored tweets) of a "
+        "tweet_pipeline. Absent: as the execution began.",
+    )
+
+
+def rerun(asked: Rerun, call: Call) -> Reply:
+    """Start a new execution with the input of one that has ended, or join an equal one that runs.
+
+    The new one says whose rerun it is. One that was started on the console is not repeated: what
+    it was asked is not in its record.
+    """
+    record = _found(asked.workflow_id, call, consistent=True)
+    if record.status is Status.RUNNING:
+        raise Conflict("it has not ended: cancel it first, or wait")
+    if not record.trigger:
+        raise Conflict("it was started on the console, and what it was asked is not known here")
+    given = dict(record.input)
+    if asked.from_step:
+        beginnings = BEGINNINGS[record.kind]
+        if asked.from_step not in beginnings:
+            message = f"a {record.kind} begins with {' or '.join(beginnings)}"
+            raise BadInput(message, field="from_step")
+        given |= beginnings[asked.from_step]
+    try:
+        started = _started_again(record, given, call)
+    except ValidationError as error:
+        raise Conflict(f"its input is no longer valid: {BadInput.of(error)}") from error
+    return accepted(started, call)
+
+
+def _started_again(record: WorkflowRecord, given: dict[str, Any], call: Call) -> Started:
+    if record.kind == "movie_search":
+        from marquee.movies.models import SearchRequest
+        from marquee.movies.start import start_search
+
+        return start_search(
+            SearchRequest.model_validate(given),
+            trigger="rerun",
+            settings=call.settings,
+            now=call.now(),
+            rerun_of=record.workflow_id,
+        )
+    from marquee.api.runs import run_started
+    from marquee.tweets.run import RunRequest
+
+    request = RunRequest.model_validate(given)
+    return run_started(request, call, trigger="rerun", rerun_of=record.workflow_id)
+
+
+class OlderThan(Parameters):
+    """Which ended executions may go."""
+
+    older_than_days: Annotated[int, Field(strict=True, ge=1, le=365)] = Field(
+        description="Days since they ended, at least."
+    )
+
+
+def cleanup(asked: OlderThan, call: Call) -> Reply:
+    """Delete the records of executions that ended so long ago.
+
+    Only those: films, reviews, tweets and the ledger of posts stay. What there is no time for is
+    left to the next request.
+    """
+    from marquee.api.answers import Cleaned
+
+    records = WorkflowRecords.connect(call.settings)
+    before = call.now() - timedelta(days=asked.older_than_days)
+    deleted = 0
+    for kind in get_args(Kind):
+        for gone in records.forget_ended(kind, before):
+            deleted += gone
+            if call.remaining_seconds() < MARGIN_SECONDS:
+                return Reply(Cleaned(deleted=deleted, more=True))
+    return Reply(Cleaned(deleted=deleted, more=False))
 
 
 class Listed(Position):

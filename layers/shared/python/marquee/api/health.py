@@ -1,4 +1,4 @@
-"""Health: which sources are configured, and whether the parts that the API needs answer."""
+"""Health: what is configured, and whether the parts that the API needs answer."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from marquee.observability import logger
 from marquee.settings import Settings
 
 if TYPE_CHECKING:
-    from marquee.api.answers import Health, PartHealth, SourceHealth
+    from marquee.api.answers import Health, PartHealth, PostingHealth, SourceHealth
 
 SHORT = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
 """Whoever asks for health wants an answer now; a part that takes longer is itself the finding."""
@@ -28,6 +28,9 @@ SECRETS_OF = {"tmdb": ("tmdb/token",)}
 """What a source needs beyond its registration: TMDB is asked for the film itself."""
 
 SECRETS = "secrets"
+
+MOST_PAGES = 10
+"""Of 50 names: SSM may well give a page of none and say that there are more."""
 
 type Check = Callable[[], Any]
 
@@ -46,11 +49,13 @@ def looked(settings: Settings, interval: int) -> "Health":
     with ThreadPoolExecutor(len(checks)) as pool:
         looks = dict(zip(checks, pool.map(_look, checks, checks.values()), strict=True))
     parts = tuple(part for part, _ in looks.values())
-    secrets, names = looks[SECRETS]
+    secrets, found = looks[SECRETS]
+    names: frozenset[str] | None = found if secrets.reachable else None
     return Health(
         status="ok" if all(part.reachable for part in parts) else "degraded",
         stage=settings.stage,
-        sources=_sources(settings, names if secrets.reachable else None),
+        sources=_sources(settings, names),
+        posting=_posting(settings, names),
         parts=parts,
     )
 
@@ -68,26 +73,36 @@ def _checks(settings: Settings) -> Mapping[str, Check]:
             TableName=settings.require(setting), Key=dict.fromkeys(key, nothing)
         )
 
+    def describe(setting: str) -> Any:
+        return stepfunctions.describe_state_machine(stateMachineArn=settings.require(setting))
+
     return {
         "movies_table": lambda: read("movies_table", "pk", "sk"),
         "reviews_table": lambda: read("reviews_table", "pk", "sk"),
         "workflows_table": lambda: read("workflows_table", "workflow_id"),
-        "movie_search": lambda: stepfunctions.describe_state_machine(
-            stateMachineArn=settings.require("movie_search_arn")
-        ),
+        "tweets_table": lambda: read("tweets_table", "account", "tweet_id"),
+        "posts_table": lambda: read("posts_table", "account", "tweet_id"),
+        "gateway_table": lambda: read("gateway_table", "pk", "sk"),
+        "movie_search": lambda: describe("movie_search_arn"),
+        "tweet_pipeline": lambda: describe("tweet_pipeline_arn"),
         SECRETS: lambda: _secret_names(ssm, settings.parameter_prefix),
     }
 
 
 def _secret_names(ssm: Any, prefix: str) -> frozenset[str]:
     """The names below the prefix; DescribeParameters cannot read a value."""
-    answer = ssm.describe_parameters(
-        ParameterFilters=[{"Key": "Path", "Option": "Recursive", "Values": [prefix]}],
-        MaxResults=50,
-    )
-    return frozenset(
-        parameter["Name"].removeprefix(f"{prefix}/") for parameter in answer["Parameters"]
-    )
+    asked: dict[str, Any] = {
+        "ParameterFilters": [{"Key": "Path", "Option": "Recursive", "Values": [prefix]}],
+        "MaxResults": 50,
+    }
+    names: set[str] = set()
+    for _ in range(MOST_PAGES):
+        answer = ssm.describe_parameters(**asked)
+        names.update(found["Name"].removeprefix(f"{prefix}/") for found in answer["Parameters"])
+        if not answer.get("NextToken"):
+            break
+        asked["NextToken"] = answer["NextToken"]
+    return frozenset(names)
 
 
 def _look(part: str, check: Check) -> "tuple[PartHealth, Any]":
@@ -117,7 +132,7 @@ def _sources(settings: Settings, secrets: frozenset[str] | None) -> "tuple[Sourc
 
     found = []
     for source in SOURCES:
-        needed = (*source.secrets, *SECRETS_OF.get(source.name, ()))
+        needed = [f"movies/{name}" for name in (*source.secrets, *SECRETS_OF.get(source.name, ()))]
         lacks = [
             f"{settings.parameter_prefix}/{name}" for name in needed if name not in (secrets or ())
         ]
@@ -132,3 +147,27 @@ def _sources(settings: Settings, secrets: frozenset[str] | None) -> "tuple[Sourc
             )
         )
     return tuple(found)
+
+
+def _posting(settings: Settings, secrets: frozenset[str] | None) -> "PostingHealth":
+    """What the account that posts lacks; unknown where the secrets' names could not be read."""
+    from marquee.api.answers import PostingHealth
+    from marquee.tweets.credentials import lacking
+    from marquee.tweets.language_model import API_KEY
+
+    account = settings.posting_account.lower()
+    if not account:
+        lacks: tuple[str, ...] = ("POSTING_ACCOUNT",)
+    elif secrets is None:
+        lacks = ()
+    else:
+        own = f"tweets/{account}/"
+        stored = {name.removeprefix(own) for name in secrets if name.startswith(own)}
+        lacks = tuple(f"{settings.parameter_prefix}/{own}{name}" for name in lacking(stored))
+    return PostingHealth(
+        account=account,
+        configured=not lacks if secrets is not None or not account else None,
+        lacks=lacks,
+        schedules_enabled=settings.schedules_enabled,
+        language_model=f"tweets/{API_KEY}" in secrets if secrets is not None else None,
+    )

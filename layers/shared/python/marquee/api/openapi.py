@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -19,7 +20,9 @@ VERSION = "1"
 
 DESCRIPTION = (
     "Finds a film, collects what people say about it, scores how they feel, and recommends what "
-    "to watch next. This product uses the TMDB API but is not endorsed or certified by TMDB."
+    "to watch next. Downloads the tweets of an account, classifies and polishes them, and posts "
+    "what is approved, each once. Tells callbacks what happened. This product uses the TMDB API "
+    "but is not endorsed or certified by TMDB."
 )
 
 EVERY_ROUTES_PROBLEMS = (422, 500, 503)
@@ -28,6 +31,13 @@ GATEWAY_ANSWERS = {
     403: "The API key is missing or wrong; answered by API Gateway.",
     429: "Too many requests for this API key; answered by API Gateway.",
 }
+
+NAMES = {
+    "marquee__tweets__models__Status": "TweetStatus",
+    "marquee__workflows__record__Status": "Status",
+    "Status-Input": "Status",
+}
+"""Of the schemas that pydantic names at length because two models are called alike."""
 
 type Schema = dict[str, Any]
 type Schemas = dict[str, Schema]
@@ -50,8 +60,8 @@ def document() -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
-    bodies = {route.parameters.__name__ for route in ROUTES if route.takes_body}
-    inlined = {route.parameters.__name__ for route in ROUTES} - bodies
+    asked = {route.parameters.__name__ for route in ROUTES}
+    bodies = {route.parameters.__name__: _body(route, schemas) for route in ROUTES}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Marquee", "version": VERSION, "description": DESCRIPTION},
@@ -60,7 +70,8 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "securitySchemes": {"api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
-            "schemas": {name: schemas[name] for name in schemas.keys() - inlined},
+            "schemas": {name: schemas[name] for name in schemas.keys() - asked}
+            | {name: body for name, body in bodies.items() if body},
         },
     }
 
@@ -72,8 +83,30 @@ def _schemas() -> Schemas:
     given = [(shape, "serialization") for shape in (*shapes, Problem)]
     models: Any = [*asked, *given]
     _, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")
-    schemas: Schemas = definitions["$defs"]
+    text = json.dumps(definitions["$defs"])
+    for given_name, ours in NAMES.items():
+        text = re.sub(rf'(["/]){given_name}"', rf'\1{ours}"', text)
+    schemas: Schemas = json.loads(text)
     return schemas
+
+
+def _body(route: Route, schemas: Schemas) -> Schema | None:
+    """What may be sent as JSON: all the parameters but those of the path; None without any."""
+    schema = schemas[route.parameters.__name__]
+    properties = {
+        name: declared
+        for name, declared in schema.get("properties", {}).items()
+        if not _is_in_path(route, name)
+    }
+    if not route.takes_body or not properties:
+        return None
+    needed = [name for name in schema.get("required", ()) if name in properties]
+    rest = {key: value for key, value in schema.items() if key != "required"}
+    return rest | {"properties": properties} | ({"required": needed} if needed else {})
+
+
+def _is_in_path(route: Route, name: str) -> bool:
+    return f"{{{name}}}" in route.segments
 
 
 def _operation(route: Route, schemas: Schemas) -> dict[str, Any]:
@@ -86,7 +119,7 @@ def _operation(route: Route, schemas: Schemas) -> dict[str, Any]:
     }
     if description:
         operation["description"] = description.replace("\n", " ")
-    if route.takes_body:
+    if _body(route, schemas):
         operation["requestBody"] = {"content": {JSON: {"schema": _ref(route.parameters.__name__)}}}
     if route.keyless:
         operation["security"] = []
@@ -97,7 +130,9 @@ def _parameters(route: Route, schemas: Schemas) -> list[dict[str, Any]]:
     schema = schemas[route.parameters.__name__]
     parameters = []
     for name, declared in schema.get("properties", {}).items():
-        in_path = f"{{{name}}}" in route.segments
+        if _is_nested(declared, schemas) or declared.get("writeOnly"):
+            continue
+        in_path = _is_in_path(route, name)
         described = {key: value for key, value in declared.items() if key != "description"}
         parameters.append(
             {
@@ -109,6 +144,14 @@ def _parameters(route: Route, schemas: Schemas) -> list[dict[str, Any]]:
             }
         )
     return parameters
+
+
+def _is_nested(schema: Schema, schemas: Schemas) -> bool:
+    """Whether it is an object or a list, which has a place in a body only."""
+    if "$ref" in schema:
+        return _is_nested(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    kinds = schema.get("anyOf", ())
+    return schema.get("type") in ("object", "array") or any(_is_nested(k, schemas) for k in kinds)
 
 
 def _without_null(schema: Schema) -> Schema:
@@ -129,8 +172,8 @@ def _responses(route: Route) -> list[tuple[int, dict[str, Any]]]:
             "description": _described(getattr(answers, shape)) if shape else "The document.",
             "content": {route.content_type: {"schema": schema}},
         }
-    if 202 in responses:
-        responses[202]["headers"] = {"Location": {"schema": {"type": "string"}}}
+    for status in {201, 202} & responses.keys():
+        responses[status]["headers"] = {"Location": {"schema": {"type": "string"}}}
     for status in (*route.problems, *EVERY_ROUTES_PROBLEMS):
         responses[status] = {
             "description": HTTPStatus(status).phrase,

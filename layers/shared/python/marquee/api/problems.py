@@ -1,8 +1,8 @@
 """Problem documents (RFC 9457): what every error of the API looks like.
 
 ``type`` is ``about:blank``, so ``title`` is the status in words; what a client may act on is the
-status, ``errors`` with the parameters at fault, and, of a failed search, its ``workflow_id`` and
-``error``.
+status, ``errors`` with the parameters at fault, and, of a failed execution, its ``workflow_id``
+and ``error``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,14 @@ from pydantic import BaseModel, ConfigDict
 from marquee.api.call import Reply
 from marquee.api.routes import methods_at
 from marquee.aws import STORE_ERRORS, as_store_error
-from marquee.errors import BadInput, MarqueeError, NotFound, StoreUnavailable, UpstreamError
+from marquee.errors import (
+    BadInput,
+    Conflict,
+    MarqueeError,
+    NotFound,
+    StoreUnavailable,
+    UpstreamError,
+)
 from marquee.workflows.record import StepError, WorkflowRecord
 
 PROBLEM_JSON = "application/problem+json"
@@ -29,6 +36,10 @@ MAX_SHOWN = 100
 
 MAX_INSTANCE = 1000
 """Characters of a path that are repeated in an answer."""
+
+
+_NOUNS = {"movie_search": "search", "tweet_pipeline": "run"}
+"""What an execution of each kind is called in a sentence."""
 
 
 class FieldError(BaseModel):
@@ -53,7 +64,7 @@ class Problem(BaseModel):
     errors: tuple[FieldError, ...] | None = None
     """The parameters at fault."""
     workflow_id: str | None = None
-    """The search that failed."""
+    """The execution that failed."""
     error: StepError | None = None
     """Why it failed."""
 
@@ -103,6 +114,8 @@ def refusal_of(error: Exception, *, method: str, path: str) -> Refused:
             return invalid([FieldError(field=error.field or "request", message=str(error))])
         case NotFound():
             return Refused(HTTPStatus.NOT_FOUND, str(error))
+        case Conflict():
+            return Refused(HTTPStatus.CONFLICT, str(error))
         case StoreUnavailable():
             return Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -143,13 +156,18 @@ def shown(name: str) -> str:
     return name.encode(errors="replace").decode()[:MAX_SHOWN]
 
 
-def failed_search(record: WorkflowRecord) -> Refused:
-    """The problem of a search that ended without a result.
+def failed_workflow(record: WorkflowRecord) -> Refused:
+    """The problem of an execution that ended without a result.
 
     502 where an upstream is at fault, 422 where the request is, else 503: the next try is a new
     execution.
     """
     error = record.error or StepError(name="NoResult", message="it ended without a result")
+    return failed(_NOUNS.get(record.kind, "workflow"), error, workflow_id=record.workflow_id)
+
+
+def failed(what: str, error: StepError, *, workflow_id: str | None = None) -> Refused:
+    """The problem of work that ended in an error, by the error's name."""
     if error.name in _names_below(UpstreamError):
         status = HTTPStatus.BAD_GATEWAY
     elif error.name == BadInput.__name__:
@@ -158,8 +176,8 @@ def failed_search(record: WorkflowRecord) -> Refused:
         status = HTTPStatus.SERVICE_UNAVAILABLE
     return Refused(
         status,
-        f"the search failed: {error.name}: {error.message}",
-        workflow_id=record.workflow_id,
+        f"the {what} failed: {error.name}: {error.message}",
+        workflow_id=workflow_id,
         error=error,
     )
 

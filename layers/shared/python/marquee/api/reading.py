@@ -11,9 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 
 from marquee.api.problems import FieldError, Refused, invalid, shown
-
-MAX_BODY_BYTES = 64 * 1024
-"""A search is a few hundred bytes."""
+from marquee.api.routes import MAX_BODY_BYTES
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _BOOLEANS = {"true": True, "false": False}
@@ -22,7 +20,12 @@ type Event = Mapping[str, Any]
 
 
 def read[P: BaseModel](
-    parameters: type[P], event: Event, path_values: Mapping[str, str], *, takes_body: bool
+    parameters: type[P],
+    event: Event,
+    path_values: Mapping[str, str],
+    *,
+    takes_body: bool,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> P:
     """The parameters of one request, from its path, its query and, where it takes one, its body.
 
@@ -32,7 +35,7 @@ def read[P: BaseModel](
     """
     fields = parameters.model_fields
     query = _query(event)
-    body = _body(event) if takes_body else {}
+    body = _body(event, max_body_bytes) if takes_body else {}
     problems = [
         FieldError(field=name, message=f"is given {len(values)} times")
         for name, values in query.items()
@@ -41,6 +44,11 @@ def read[P: BaseModel](
     problems += [
         FieldError(field=name, message="is given twice: in the query and in the body")
         for name in query.keys() & body.keys()
+    ]
+    problems += [
+        FieldError(field=name, message="belongs in the body: addresses are logged")
+        for name in query
+        if _is_secret(fields.get(name))
     ]
     misplaced = (query.keys() | body.keys()) & path_values.keys()
     problems += [FieldError(field=name, message="belongs in the path") for name in misplaced]
@@ -63,7 +71,7 @@ def _query(event: Event) -> dict[str, list[str]]:
     return {shown(name): values for name, values in given.items()}
 
 
-def _body(event: Event) -> dict[str, Any]:
+def _body(event: Event, max_bytes: int) -> dict[str, Any]:
     text = event.get("body")
     if not text:
         return {}
@@ -73,9 +81,9 @@ def _body(event: Event) -> dict[str, Any]:
         )
     try:
         content = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
-        if len(content) > MAX_BODY_BYTES:
+        if len(content) > max_bytes:
             raise Refused(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has {MAX_BODY_BYTES} bytes at most"
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has {max_bytes} bytes at most"
             )
         body = from_json(content, allow_inf_nan=False)
     except ValueError as error:
@@ -95,6 +103,11 @@ def _is_json(headers: Mapping[str, str]) -> bool:
         media_type == "application/json"
         or re.fullmatch(r"application/[\w.-]+\+json", media_type) is not None
     )
+
+
+def _is_secret(field: FieldInfo | None) -> bool:
+    extra = field.json_schema_extra if field else None
+    return isinstance(extra, dict) and extra.get("writeOnly") is True
 
 
 def _typed(field: FieldInfo | None, text: str) -> Any:

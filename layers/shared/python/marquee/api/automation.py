@@ -1,0 +1,272 @@
+"""What the whole installation did in a window of time, from counters by the hour."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from marquee.api.call import Call, Parameters, Reply
+from marquee.aws import STORE_ERRORS, client
+from marquee.gateway.accounting import (
+    OK,
+    Counters,
+    HourlyCounters,
+    Name,
+    hours_of,
+    percentile,
+    total,
+)
+from marquee.observability import logger
+from marquee.settings import Settings
+
+if TYPE_CHECKING:
+    from marquee.api.answers import (
+        EndpointTotals,
+        HourTotals,
+        InstallationStats,
+        ProviderTotals,
+        QueueDepth,
+        StepTotals,
+        TriggerTotals,
+        WindowStats,
+        WorkflowTotals,
+    )
+
+WINDOWS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
+
+MOST_TRIGGERS = 100
+LAST_DELIVERIES = 50
+SHOWN_DELIVERIES = 10
+"""Of the triggers so many are told, whatever there are."""
+
+MICRO = 1_000_000
+
+FAILED = "FAILED"
+
+
+class Window(Parameters):
+    """How far back."""
+
+    window: Literal["1h", "24h", "7d"] = Field(
+        default="24h", description="Whole hours are counted: those that it touches."
+    )
+
+
+def automation_stats(asked: Window, call: Call) -> Reply:
+    """What this installation did lately: calls, database operations, workflows, costs, queues.
+
+    What an invocation did is counted when it ends. Percentiles are exact to 12 percent.
+    """
+    now = call.now()
+    hours = HourlyCounters.connect(call.settings).read(hours_of(WINDOWS[asked.window], now))
+    return Reply(summed_up(asked.window, hours, now, _queues(call.settings), _triggers(call)))
+
+
+def summed_up(
+    window: Literal["1h", "24h", "7d"],
+    hours: Mapping[datetime, Counters],
+    now: datetime,
+    queues: "Iterable[QueueDepth]",
+    triggers: "TriggerTotals | None" = None,
+) -> "InstallationStats":
+    """The answer, from the counters of each hour, the oldest first."""
+    from marquee.api.answers import InstallationStats
+
+    counters = total(hours.values())
+    return InstallationStats(
+        window=window,
+        since=min(hours),
+        until=now,
+        coordinator_stats=_coordinator(counters),
+        workflows=_workflows(counters),
+        cost_usd=_costs(counters),
+        triggers=triggers,
+        queues=tuple(queues),
+        hours=tuple(_hour(hour, some) for hour, some in hours.items()),
+    )
+
+
+def _coordinator(counters: Counters) -> "WindowStats":
+    from marquee.api.answers import StoreTotals, UpstreamTotals, WindowStats
+
+    calls, operations = _below(counters, "call"), _below(counters, "op")
+    providers = sorted({provider for provider, *_ in calls})
+    latencies = _buckets(_below(counters, "ms"))
+    retries = _below(counters, "retry")
+    units = _below(counters, "half_units")
+    return WindowStats(
+        api_calls=UpstreamTotals(
+            **_outcomes(calls, latencies, sum(retries.values())),
+            cost_usd=round(sum(_costs(counters).values()), 6),
+            by_provider={provider: _provider(counters, provider) for provider in providers},
+        ),
+        database_operations=StoreTotals(
+            **_outcomes(
+                operations, _buckets(_below(counters, "op_ms")), counters.get(("op_retry",), 0)
+            ),
+            by_operation=_each(operations),
+            read_units=units.get(("read",), 0) / 2,
+            write_units=units.get(("write",), 0) / 2,
+        ),
+    )
+
+
+def _provider(counters: Counters, provider: str) -> "ProviderTotals":
+    from marquee.api.answers import ProviderTotals
+
+    calls = _below(counters, "call", provider)
+    latencies = _buckets(_below(counters, "ms", provider))
+    return ProviderTotals(
+        **_outcomes(calls, latencies, counters.get(("retry", provider), 0)),
+        cost_usd=_costs(counters).get(provider, 0.0),
+        by_endpoint=_each(calls),
+    )
+
+
+def _workflows(counters: Counters) -> "dict[str, WorkflowTotals]":
+    from marquee.api.answers import WorkflowTotals
+
+    ends, steps = _below(counters, "end"), _below(counters, "step")
+    totals = {}
+    for kind in sorted({kind for kind, *_ in (*ends, *steps)}):
+        by_status = {status: number for (status,), number in _below(ends, kind).items()}
+        names = sorted({step for step, _ in _below(steps, kind)})
+        totals[kind] = WorkflowTotals(
+            total=sum(by_status.values()),
+            by_status=by_status,
+            steps={step: _step(counters, kind, step) for step in names},
+        )
+    return totals
+
+
+def _step(counters: Counters, kind: str, step: str) -> "StepTotals":
+    from marquee.api.answers import StepTotals
+
+    durations = _buckets(_below(counters, "step", kind, step))
+    errors = {name: n for (name,), n in _below(counters, "step_error", kind, step).items()}
+    return StepTotals(
+        attempts=sum(durations.values()),
+        failed=sum(errors.values()),
+        errors=errors,
+        p50_ms=_rounded(percentile(durations, 0.5)),
+        p95_ms=_rounded(percentile(durations, 0.95)),
+    )
+
+
+def _hour(hour: datetime, counters: Counters) -> "HourTotals":
+    from marquee.api.answers import HourTotals
+
+    calls, ends = _below(counters, "call"), _below(counters, "end")
+    return HourTotals(
+        hour=hour,
+        calls=sum(calls.values()),
+        failed_calls=_failed(calls),
+        database_operations=sum(_below(counters, "op").values()),
+        workflows=sum(ends.values()),
+        failed_workflows=sum(n for (_, status), n in ends.items() if status == FAILED),
+        cost_usd=round(sum(_costs(counters).values()), 6),
+    )
+
+
+def _outcomes(calls: Counters, latencies: Mapping[int, int], retries: int) -> dict[str, Any]:
+    """The fields of CallTotals, from counters whose names end with an error's class or OK."""
+    errors: Counter[str] = Counter()
+    for (*_, error), number in calls.items():
+        errors[error] += number
+    successful = errors.pop(OK, 0)
+    all_of_them = successful + errors.total()
+    return {
+        "total": all_of_them,
+        "successful": successful,
+        "failed": errors.total(),
+        "success_rate": round(successful / all_of_them, 4) if all_of_them else None,
+        "retries": retries,
+        "errors": dict(errors),
+        "p50_ms": _rounded(percentile(latencies, 0.5)),
+        "p95_ms": _rounded(percentile(latencies, 0.95)),
+    }
+
+
+def _each(calls: Counters) -> "dict[str, EndpointTotals]":
+    """Totals by what stands before the error's class."""
+    from marquee.api.answers import EndpointTotals
+
+    found: dict[str, Counter[str]] = {}
+    for (*_, name, error), number in calls.items():
+        found.setdefault(name, Counter())[error] += number
+    return {
+        name: EndpointTotals(total=errors.total(), failed=errors.total() - errors[OK])
+        for name, errors in sorted(found.items())
+    }
+
+
+def _queues(settings: Settings) -> "Iterable[QueueDepth]":
+    """How many messages each queue holds; None where it could not be asked."""
+    from marquee.api.answers import QueueDepth
+
+    for pair in settings.queues.split():
+        name, _, url = pair.partition("=")
+        try:
+            said = client("sqs").get_queue_attributes(
+                QueueUrl=url,
+                AttributeNames=[
+                    "ApproximateNumberOfMessages",
+                    "ApproximateNumberOfMessagesNotVisible",
+                ],
+            )["Attributes"]
+            messages: int | None = sum(map(int, said.values()))
+        except STORE_ERRORS:
+            logger.warning("a queue could not be asked", queue=name, exc_info=True)
+            messages = None
+        yield QueueDepth(
+            queue=name, url=url, messages=messages, dead_letters=name.endswith("dead_letters")
+        )
+
+
+def _triggers(call: Call) -> "TriggerTotals | None":
+    from marquee.api.answers import TriggerTotals
+    from marquee.api.triggers import told
+    from marquee.triggers.trigger_store import TriggerStore
+
+    store = TriggerStore.connect(call.settings)
+    try:
+        triggers, _ = store.page_of_triggers(limit=MOST_TRIGGERS, after=None)
+        deliveries, _ = store.page(limit=LAST_DELIVERIES)
+    except STORE_ERRORS:
+        logger.warning("the triggers could not be read", exc_info=True)
+        return None
+    return TriggerTotals(
+        total=len(triggers),
+        switched_off=tuple(one.trigger_id for one in triggers if not one.enabled),
+        outcomes=dict(Counter(delivery.status for delivery in deliveries)),
+        recent=tuple(told(delivery, call) for delivery in deliveries[:SHOWN_DELIVERIES]),
+    )
+
+
+def _below(counters: Counters, *beginning: str) -> dict[Name, int]:
+    """The counters whose names begin so, without that."""
+    length = len(beginning)
+    return {name[length:]: n for name, n in counters.items() if name[:length] == beginning}
+
+
+def _buckets(counters: Counters) -> dict[int, int]:
+    """Of durations: what the last part of the names says."""
+    summed: Counter[int] = Counter()
+    for (*_, number_of_bucket), number in counters.items():
+        summed[int(number_of_bucket)] += number
+    return summed
+
+
+def _failed(calls: Counters) -> int:
+    return sum(number for (*_, error), number in calls.items() if error != OK)
+
+
+def _costs(counters: Counters) -> dict[str, float]:
+    """In USD by provider."""
+    return {provider: n / MICRO for (provider,), n in _below(counters, "usd").items()}
+
+
+def _rounded(ms: float | None) -> float | None:
+    return None if ms is None else round(ms, 1)
