@@ -29,6 +29,11 @@ RETRY_POLICY = {
     "JitterStrategy": "FULL",
 }
 
+# What proves that the one function that must not run twice has done nothing: it raises the first
+# before it sends only, and Lambda refuses with the second before it runs it.
+SENDS = "PublishTweet"
+NOTHING_SENT = frozenset({"StoreUnavailable", "Lambda.TooManyRequestsException"})
+
 # Names that AWS reports: Step Functions' own, the Lambda service's, and the runtime's.
 AWS_ERRORS = frozenset(
     {
@@ -271,6 +276,29 @@ def retry_faults(definition: Definition) -> list[str]:
                 faults.append(
                     f"{state.name} and {elder} retry {', '.join(sorted(errors))} differently"
                 )
+    return faults
+
+
+def sending_faults(definition: Definition) -> list[str]:
+    """Complaints about a Task that sends and retries anything but what proves nothing was sent.
+
+    What it catches beside that must go where the post is looked for, not sent.
+    """
+    faults = []
+    for state in tasks(definition):
+        if state.name != SENDS:
+            continue
+        retried = {error for name, error in retriers(definition) if name == state.name}
+        if retried != NOTHING_SENT:
+            odd = ", ".join(sorted(retried ^ NOTHING_SENT))
+            faults.append(f"{state.name} retries other than what proves nothing was sent: {odd}")
+        faults += [
+            f"{state.name} goes back to itself after {', '.join(catcher['ErrorEquals'])}"
+            for catcher in state.body.get("Catch", ())
+            if catcher["Next"] == state.name
+        ]
+        if not state.body.get("Catch") or state.body["Catch"][-1]["ErrorEquals"] != ["States.ALL"]:
+            faults.append(f"{state.name} lets errors pass whose outcome is not known")
     return faults
 
 

@@ -11,7 +11,8 @@ from moto import mock_aws
 from marquee import aws
 from marquee import settings as environment
 from marquee.settings import Settings, read_settings
-from tests.support.state_machines import ACCOUNT
+from tests.support.functions import let_functions_find_nothing
+from tests.support.state_machines import ACCOUNT, quick_items
 from tests.support.templates import Template, create_resources
 
 _CACHES = (aws.client, aws.dynamodb, environment.settings, environment.secrets)
@@ -28,10 +29,12 @@ def installed(*logical_ids: str) -> Iterator[Settings]:
     """The installation as the functions of these logical ids (all, if none is named) see it.
 
     Its state machines start executions that stay RUNNING: what a test wants of one, it writes.
+    A function that another one calls answers that it found nothing.
     """
     template = the_template()
     with data_installed(template, *logical_ids) as settings:
         _create_machines(template)
+        let_functions_find_nothing()
         yield settings
 
 
@@ -39,7 +42,7 @@ def installed(*logical_ids: str) -> Iterator[Settings]:
 def data_installed(template: Template, *logical_ids: str) -> Iterator[Settings]:
     """The tables, queues, buses and the environment of a template, without its state machines."""
     variables = template.environment(*logical_ids)
-    with mock_aws(), patch.dict(os.environ, variables):
+    with mock_aws(), quick_items(), patch.dict(os.environ, variables):
         forget()
         create_resources(template)
         try:
@@ -48,15 +51,24 @@ def data_installed(template: Template, *logical_ids: str) -> Iterator[Settings]:
             forget()
 
 
-def executions(settings: Settings) -> list[str]:
-    """The names of the movie searches that were started, the last one first."""
-    answer = aws.client("stepfunctions").list_executions(stateMachineArn=settings.movie_search_arn)
+def executions(settings: Settings, kind: str = "movie_search") -> list[str]:
+    """The names of the executions of that kind that were started, the last one first."""
+    arn = the_template().machines[kind].arn
+    answer = aws.client("stepfunctions").list_executions(stateMachineArn=arn)
     return [execution["name"] for execution in answer["executions"]]
 
 
 def empty(settings: Settings) -> None:
     """Take out what a test left in the installation: items, messages and executions."""
-    for name in (settings.movies_table, settings.reviews_table, settings.workflows_table):
+    for name in (
+        settings.movies_table,
+        settings.reviews_table,
+        settings.workflows_table,
+        settings.tweets_table,
+        settings.posts_table,
+        settings.triggers_table,
+        settings.gateway_table,
+    ):
         _empty_table(name)
     sqs = aws.client("sqs")
     for url in sqs.list_queues().get("QueueUrls", ()):
@@ -64,8 +76,9 @@ def empty(settings: Settings) -> None:
         while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    if executions(settings):
-        for machine in the_template().machines.values():
+    machines = the_template().machines
+    if any(executions(settings, kind) for kind in machines):
+        for machine in machines.values():
             aws.client("stepfunctions").delete_state_machine(stateMachineArn=machine.arn)
         _create_machines(the_template())
 

@@ -16,10 +16,12 @@ PREFIX = "/marquee/test/tweets"
 
 
 class Parameters:
-    """SecureStrings in a dictionary; `writes_refused` is the error code of every write."""
+    """SecureStrings in a dictionary; every read or write may be refused with an error code."""
 
     def __init__(self, **values: str) -> None:
         self.values = values
+        self.reads: list[str] = []
+        self.reads_refused: str | None = None
         self.writes: list[str] = []
         self.writes_refused: str | None = None
         self.writes_allowed: int | None = None
@@ -28,15 +30,16 @@ class Parameters:
     def client(self) -> "SSMClient":
         return cast("SSMClient", self)
 
-    def get_parameters(self, Names: list[str], WithDecryption: bool) -> dict[str, Any]:
+    def get_parameter(self, Name: str, WithDecryption: bool) -> dict[str, Any]:
         assert WithDecryption
-        assert len(Names) <= 10, "SSM gives at most 10 at once"
-        found = [name for name in Names if name.rpartition("/")[2] in self.values]
-        return {
-            "Parameters": [
-                {"Name": name, "Value": self.values[name.rpartition("/")[2]]} for name in found
-            ]
-        }
+        name = Name.rpartition("/")[2]
+        self.reads.append(name)
+        if self.reads_refused:
+            # SSM's own words may quote what it was asked for.
+            raise _refusal(self.reads_refused, str(self.values))
+        if name not in self.values:
+            raise _refusal("ParameterNotFound", Name)
+        return {"Parameter": {"Name": Name, "Value": self.values[name]}}
 
     def put_parameter(self, Name: str, Value: str, Type: str, Overwrite: bool) -> dict[str, Any]:
         assert (Type, Overwrite) == ("SecureString", True)
@@ -47,6 +50,10 @@ class Parameters:
         self.writes.append(Value)
         self.values[Name.rpartition("/")[2]] = Value
         return {"Version": len(self.writes)}
+
+
+def _refusal(code: str, message: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "GetParameter")
 
 
 def oauth1_parameters(upstreams: Upstreams, account: str) -> Parameters:

@@ -11,18 +11,24 @@ import traceback
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
-from typing import Any, NoReturn, cast
+from functools import cache, lru_cache
+from types import SimpleNamespace
+from typing import Any, NoReturn, Self, cast
 from unittest.mock import patch
 
 import boto3
 from botocore.exceptions import ClientError
 from jsonata.jexception import JException  # type: ignore[import-untyped] # ships no types
 from jsonata.jsonata import Jsonata  # type: ignore[import-untyped] # ships no types
+from jsonata.utils import Utils  # type: ignore[import-untyped] # ships no types
 from moto import mock_aws
 from moto.core.config import default_user_config
+from moto.core.serialize import ResponseSerializer
 from moto.dynamodb.responses import DynamoHandler
 from moto.stepfunctions.parser.api import EvaluationFailedEventDetails, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.catch.catcher_decl import CatcherDecl
@@ -48,7 +54,18 @@ from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name
 )
 from moto.stepfunctions.parser.asl.component.common.retry.retrier_decl import RetrierDecl
 from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
+from moto.stepfunctions.parser.asl.component.intrinsic.jsonata import (
+    get_intrinsic_functions_declarations,
+)
+from moto.stepfunctions.parser.asl.eval.callback.callback import (
+    CallbackOutcome,
+    CallbackOutcomeSuccess,
+    CallbackOutcomeTimedOut,
+)
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.asl.jsonata.jsonata import extract_jsonata_variable_references
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 
 type Json = Any
 type Handler = Callable[[Json, Any], Json]
@@ -56,7 +73,7 @@ type Failure = str | Exception | type[Exception]
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"  # the account that moto pretends to be
-DEADLINE_SECONDS = 20.0  # a run takes well under a second; this only ends one that hangs
+DEADLINE_SECONDS = 60.0  # a run takes a second or two; this only ends one that hangs
 FIRST_POLL_SECONDS = 0.005
 LONGEST_POLL_SECONDS = 0.1  # each look costs moto milliseconds that the run then lacks
 
@@ -101,6 +118,38 @@ class Wait:
 
     state: str
     seconds: float
+
+
+class PassingTime:
+    """The clock of the machines and of the handlers: it runs, and what they wait for passes."""
+
+    def __init__(self, told: Callable[[timedelta], None] = lambda passed: None) -> None:
+        self.passed = timedelta(0)
+        """How far it is ahead of the machine's clock."""
+        self._told = told
+        self.datetime = _datetime_ahead(self)
+        """What stands where a module looks for the class `datetime`."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.passed
+
+    def utcnow(self) -> datetime:
+        """The same as moto keeps it."""
+        return self.now().replace(tzinfo=None)
+
+    def wait(self, seconds: float) -> None:
+        """Let so many seconds pass at once, and tell whoever must follow."""
+        self.passed += timedelta(seconds=max(0.0, seconds))
+        self._told(self.passed)
+
+
+def _datetime_ahead(clock: PassingTime) -> type[datetime]:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cast(Self, datetime.now(tz) + clock.passed)
+
+    return Ahead
 
 
 @dataclass(frozen=True)
@@ -286,10 +335,14 @@ class StateMachines:
 
 
 @contextmanager
-def state_machines(handlers: Mapping[str, Handler]) -> Iterator[StateMachines]:
+def state_machines(
+    handlers: Mapping[str, Handler], clock: PassingTime | None = None
+) -> Iterator[StateMachines]:
     """Step Functions with the given handlers (by function ARN) beside moto's other services.
 
     Inside an open `mock_aws()` it shares that one's tables, queues and buses; alone it opens one.
+    Waits pass at once on the `clock`. A task token must be answered before its function returns:
+    nobody answers later, and the state runs into its timeout at once.
     """
     with (
         patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}),
@@ -297,7 +350,7 @@ def state_machines(handlers: Mapping[str, Handler]) -> Iterator[StateMachines]:
     ):
         machines = StateMachines(handlers)
         with ExitStack() as stack:
-            for shim in _shims(handlers, machines._recorder):
+            for shim in _shims(handlers, machines._recorder, clock or PassingTime()):
                 stack.enter_context(patch(shim.target, shim.replacement))
             yield machines
 
@@ -309,9 +362,10 @@ def run(
     *,
     name: str | None = None,
     deadline: float = DEADLINE_SECONDS,
+    clock: PassingTime | None = None,
 ) -> Execution:
     """Run a definition once, to its end; `name` is the execution's."""
-    with state_machines(handlers) as machines:
+    with state_machines(handlers, clock) as machines:
         return machines.wait(machines.start(machines.create(definition), payload, name), deadline)
 
 
@@ -339,29 +393,31 @@ class _Shim:
     reason: str
 
 
-def _shims(handlers: Mapping[str, Handler], recorder: _Recorder) -> Sequence[_Shim]:
+def _shims(
+    handlers: Mapping[str, Handler], recorder: _Recorder, time_: PassingTime
+) -> Sequence[_Shim]:
     clock = _RetryClock(recorder)
     common = f"{_PARSER}.component.common"
     return (
         _Shim(
-            f"{_PARSER}.jsonata.jsonata._eval_jsonata",
-            _evaluate,
-            "moto has no JSONata evaluator: jsonata-python is one",
-        ),
-        _Shim(
-            f"{_PARSER}.eval.variable_store.encode_jsonata_variable_declarations",
-            _declare,
-            "moto does not escape quotes and newlines in variables that hold a string",
+            f"{_PARSER}.parse.asl_parser.AmazonStateLanguageParser.parse",
+            _program_of,
+            "moto parses a definition twice a run, which takes longer than the run",
         ),
         _Shim(
             f"{common}.string.string_expression.StringJSONata._eval_body",
-            _evaluation_errors_named(StringJSONata._eval_body),
-            "an expression that fails is States.QueryEvaluationError, not States.Runtime",
+            _evaluate,
+            "moto has no JSONata evaluator, and writes data into the text of every expression",
         ),
         _Shim(
             f"{_LAMBDA}._invoke_lambda_function",
             _invoker(handlers, recorder),
             "a Lambda call runs the handler in this process",
+        ),
+        _Shim(
+            "moto.core.serialize.ResponseSerializer._serialize_type_structure",
+            _present_members(ResponseSerializer._serialize_type_structure),
+            "moto looks for each of ten types, under five names, in every value of an item",
         ),
         _Shim(
             "moto.dynamodb.responses.DynamoHandler.call_action",
@@ -401,8 +457,39 @@ def _shims(handlers: Mapping[str, Handler], recorder: _Recorder) -> Sequence[_Sh
         _Shim(
             f"{_PARSER}.component.state.wait.wait_function.wait_function.WaitFunction"
             "._wait_interval",
-            _recording_waits(recorder),
+            _recording_waits(recorder, time_),
             "waits are recorded, not waited for",
+        ),
+        _Shim(
+            f"{_PARSER}.component.state.wait.wait_function.timestamp.Timestamp._get_wait_seconds",
+            _seconds_until(time_),
+            "moto counts to a timestamp in whole seconds of local time, on the machine's clock",
+        ),
+        _Shim(
+            f"{_PARSER}.component.state.exec.state_task.service.state_task_service_callback"
+            ".StateTaskServiceCallback._eval_wait_for_task_token",
+            _answered_or_timed_out(time_),
+            "a task token is answered by the end of its function, or its timeout passes at once",
+        ),
+        _Shim(
+            f"{_PARSER}.component.state.state.datetime",
+            SimpleNamespace(datetime=time_.datetime, timezone=timezone),
+            "a state is entered at the time that the waits have made",
+        ),
+        _Shim(
+            "jsonata.timebox.Timebox.current_milli_time",
+            lambda: int(time_.now().timestamp() * 1000),
+            "$millis() is the time that the waits have made",
+        ),
+        _Shim(
+            "marquee.clock.datetime",
+            time_.datetime,
+            "handlers ask for the time that the waits have made",
+        ),
+        _Shim(
+            "moto.core.responses.utcnow",
+            time_.utcnow,
+            "DynamoDB says with every answer what time it is: that which the waits have made",
         ),
     )
 
@@ -417,34 +504,88 @@ def _one_at_a_time(act: Callable[..., Any]) -> Callable[..., Any]:
     return call_action
 
 
-def _evaluate(expression: str) -> Json:
-    # The round trip turns JSONata's own lists and escaped surrogate pairs into plain JSON.
-    return json.loads(json.dumps(Jsonata(expression).evaluate(None)))
+def _program_of(definition: str) -> tuple[Any, Any]:
+    """What a run evaluates, made anew for each; what a definition says is parsed once."""
+    tree = _syntax_tree(definition)
+    return Preprocessor().visit(tree), tree
 
 
-def _declare(bindings: Mapping[str, Json]) -> str:
-    return "".join(f"{name}:={json.dumps(value)};" for name, value in bindings.items())
+_parse = AmazonStateLanguageParser.parse
 
 
-def _evaluation_errors_named(evaluate: Callable[..., None]) -> Callable[..., None]:
-    def eval_body(expression: StringJSONata, env: Any) -> None:
-        try:
-            evaluate(expression, env)
-        except JException as error:
-            name = StatesErrorName(typ=StatesErrorNameType.StatesQueryEvaluationError)
-            details = EvaluationFailedEventDetails(
-                error=name.error_name or "", cause=f"{expression.expression}: {error}"
-            )
-            raise FailureEventException(
-                FailureEvent(
-                    env=env,
-                    error_name=name,
-                    event_type=HistoryEventType.EvaluationFailed,
-                    event_details=cast(EventDetails, {"evaluationFailedEventDetails": details}),
-                )
-            ) from error
+@lru_cache(maxsize=8)
+def _syntax_tree(definition: str) -> Any:
+    return _parse(definition)[1]
 
-    return eval_body
+
+def quick_items() -> AbstractContextManager[Any]:
+    """Let moto answer items without a search for absent types: of the time of a test, a tenth."""
+    target = f"{ResponseSerializer.__module__}.ResponseSerializer._serialize_type_structure"
+    return patch(target, _present_members(ResponseSerializer._serialize_type_structure))
+
+
+def _present_members(serialize: Callable[..., None]) -> Callable[..., None]:
+    def serialize_type_structure(
+        serializer: Any, serialized: dict[str, Any], value: Json, shape: Any, key: str
+    ) -> None:
+        if shape.name != "AttributeValue" or not isinstance(value, dict):
+            serialize(serializer, serialized, value, shape, key)
+            return
+        typed: dict[str, Any] = {}
+        for kind, part in value.items():
+            serializer._serialize(typed, part, shape.members[kind], kind)
+        serializer._default_serialize(serialized, typed, shape, key)
+
+    return serialize_type_structure
+
+
+def _evaluate(expression: StringJSONata, env: Any) -> None:
+    """Evaluate as AWS does: parsed once, with `$states` and the variables bound as plain data."""
+    text = expression.expression
+    store = env.variable_store
+    known = {**store._outer_scope, **store._inner_scope, "states": env.states._states_data}
+    evaluation = copy(_parsed(text))  # an evaluation keeps its state in the object
+    Jsonata.CURRENT.jsonata = evaluation
+    try:
+        value = evaluation.evaluate(None, {name: _bound(each) for name, each in known.items()})
+        if value is None:
+            raise _query_evaluation_error(env, f"{text} has no value")
+        # The round trip turns JSONata's own lists and escaped surrogate pairs into plain JSON.
+        env.stack.append(json.loads(json.dumps(Utils.convert_nulls(value))))
+    except (JException, TypeError) as error:
+        raise _query_evaluation_error(env, f"{text}: {error}") from error
+
+
+@cache
+def _parsed(text: str) -> Jsonata:
+    """The expression with those of Step Functions' own functions that it calls."""
+    functions = get_intrinsic_functions_declarations(extract_jsonata_variable_references(text))
+    parsed = Jsonata(f"({functions}{text})")
+    parsed.set_output_convert_nulls(False)  # None is what has no value
+    return parsed
+
+
+def _bound(value: Json) -> Json:
+    """A copy of data as an expression knows it: with JSONata's own null."""
+    match value:
+        case dict():
+            return {name: _bound(part) for name, part in value.items()}
+        case list():
+            return [_bound(part) for part in value]
+    return Utils.NULL_VALUE if value is None else value
+
+
+def _query_evaluation_error(env: Any, cause: str) -> FailureEventException:
+    name = StatesErrorName(typ=StatesErrorNameType.StatesQueryEvaluationError)
+    details = EvaluationFailedEventDetails(error=name.error_name or "", cause=cause)
+    return FailureEventException(
+        FailureEvent(
+            env=env,
+            error_name=name,
+            event_type=HistoryEventType.EvaluationFailed,
+            event_details=cast(EventDetails, {"evaluationFailedEventDetails": details}),
+        )
+    )
 
 
 def _invoker(
@@ -572,11 +713,39 @@ def _all_but_terminal(evaluate: Callable[..., None]) -> Callable[..., None]:
     return eval_body
 
 
-def _recording_waits(recorder: _Recorder) -> Callable[..., None]:
+def _recording_waits(recorder: _Recorder, clock: PassingTime) -> Callable[..., None]:
     def wait_interval(wait: Any, env: Any, wait_seconds: float) -> None:
         recorder.waits.append(Wait(_state_of(env), wait_seconds))
+        clock.wait(wait_seconds)
 
     return wait_interval
+
+
+def _seconds_until(clock: PassingTime) -> Callable[..., float]:
+    def get_wait_seconds(wait: Any, env: Any) -> float:
+        wait.string.eval(env=env)
+        text = str(env.stack.pop())
+        if wait._from_timestamp_string(text) is None:
+            raise FailureEventException(wait._create_failure_event(env, text))
+        return (datetime.fromisoformat(text) - clock.now()).total_seconds()
+
+    return get_wait_seconds
+
+
+def _answered_or_timed_out(clock: PassingTime) -> Callable[..., CallbackOutcome]:
+    def wait_for_task_token(
+        task: Any, env: Any, timeout_seconds: float, callback_endpoint: Any, heartbeat_endpoint: Any
+    ) -> CallbackOutcome:
+        outcome: CallbackOutcome | None = callback_endpoint.get_outcome()
+        if outcome is not None:
+            return outcome
+        if not env.is_running():
+            # Stopped meanwhile: it has worked out no timeout, and goes nowhere from here.
+            return CallbackOutcomeSuccess(callback_endpoint.callback_id, "null")
+        clock.wait(timeout_seconds)
+        return CallbackOutcomeTimedOut(callback_endpoint.callback_id)
+
+    return wait_for_task_token
 
 
 def _state_of(env: Any) -> str:

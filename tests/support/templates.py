@@ -36,6 +36,7 @@ PSEUDO_PARAMETERS = {
 _ARNS = {
     "AWS::DynamoDB::Table": "dynamodb:{scope}:table/{name}",
     "AWS::Events::EventBus": "events:{scope}:event-bus/{name}",
+    "AWS::IAM::Role": f"iam::{ACCOUNT}:role/{{name}}",
     "AWS::Lambda::Function": "lambda:{scope}:function:{name}",
     "AWS::Serverless::Function": "lambda:{scope}:function:{name}",
     "AWS::SNS::Topic": "sns:{scope}:{name}",
@@ -184,7 +185,8 @@ class Template:
     def environment(self, *logical_ids: str) -> dict[str, str]:
         """The environment of those functions (all, if none is named) as one.
 
-        Raises `ValueError` where two functions want different values of one variable.
+        A variable of Globals has its value there, unless functions are named. Raises `ValueError`
+        where two functions want different values of any other.
         """
         shared = (
             self.document.get("Globals", {})
@@ -193,10 +195,14 @@ class Template:
             .get("Variables", {})
         )
         together = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+        settled = set() if logical_ids else set(shared)
+        together |= {name: _as_text(self.resolve(shared[name])) for name in settled}
         for logical_id in logical_ids or self.functions:
             resource = self.document["Resources"][logical_id]
             own = resource["Properties"].get("Environment", {}).get("Variables", {})
             for name, value in self.resolve(shared | own).items():
+                if name in settled:
+                    continue
                 resolved = _as_text(value)
                 if together.setdefault(name, resolved) != resolved:
                     raise ValueError(f"{logical_id} wants another {name} than the others")

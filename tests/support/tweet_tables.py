@@ -89,11 +89,16 @@ class MemoryRows:
                 and row.get(name) == value
                 and part.low <= row.get(part.sort, "") <= part.high
             ),
-            key=lambda row: (row[part.sort], row["account"], row["tweet_id"]),
+            key=lambda row: _place(part, row),
+            reverse=part.descending,
         )
         if after:
-            begun = (after[part.sort], after["account"], after["tweet_id"])
-            wanted = [r for r in wanted if (r[part.sort], r["account"], r["tweet_id"]) > begun]
+            begun = _place(part, after)
+            wanted = [
+                row
+                for row in wanted
+                if (_place(part, row) < begun if part.descending else _place(part, row) > begun)
+            ]
         if len(wanted) < limit:
             return list(wanted), None
         last = wanted[limit - 1]
@@ -103,6 +108,10 @@ class MemoryRows:
     def dump(self) -> list[dict[str, Any]]:
         """Every row, as JSON would hold it, in the order of their keys."""
         return [plain(row) for _, row in sorted(self.rows.items())]
+
+
+def _place(part: Part, row: Item) -> tuple[str, str, str]:
+    return row[part.sort], row["account"], row["tweet_id"]
 
 
 def plain(row: Item) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Upstreams:
 
         Options: `route` (a glob on the path behind the upstream's prefix, such as `/3/movie/*`),
         `count` (the next so many calls; 1 by default) or `every` (each so-manieth), and for status
-        `status`, `body`, `headers`, `after_effect`, for delay `seconds`.
+        `status`, `body`, `headers`, `after_effect`, for delay `seconds`, `after_effect`.
         """
         self._control("POST", "/faults", {"upstream": upstream, "kind": kind, **options})
 
@@ -91,8 +91,9 @@ class Upstreams:
         return tokens
 
     def model(self, mode: str, **options: Any) -> None:
-        """How the language model answers: polite, obey, nonsense, too_long, say (with `text`),
-        refusal, incomplete, not_json, insufficient_quota; for `count` answers, if given."""
+        """How the language model answers: polite, obey, nonsense, too_long, say (with `text`, or
+        `answers` by the tweet's text), refusal, incomplete, not_json, insufficient_quota; for
+        `count` answers, if given."""
         self._control("POST", "/openai", {"mode": mode, **options})
 
     def reset(self) -> None:

@@ -22,13 +22,21 @@ WIDE_STATEMENTS: Mapping[tuple[str, str, str | None], str] = {
     ("ApiFunctionRole", "ssm:DescribeParameters", "*"): (
         "IAM knows no resources for it: the names of the secrets that are set, never their values"
     ),
+    ("ApplySettingsFunctionRole", "scheduler:ListSchedules", "*"): (
+        "IAM knows no resources for it: the names of schedules, to find those of the stack"
+    ),
 }
 
 # AWS's own policies are wide by nature: only these may be attached.
 MANAGED_POLICIES: Mapping[str, str] = {
     "AWSLambdaBasicExecutionRole": "SAM attaches it to every function: writing logs",
     "AWSLambdaSQSQueueExecutionRole": "SAM attaches it for an SQS event: reading the queue",
+    "AWSXrayWriteOnlyAccess": "SAM attaches it to every function that is traced: sending traces",
+    "AWSXRayDaemonWriteAccess": "SAM attaches it to state machines that are traced: the same",
 }
+
+# What Lambda allows.
+MAX_FUNCTION_SECONDS = 900
 
 # Tables whose items stay: none so far.
 TABLES_WITHOUT_EXPIRY: frozenset[str] = frozenset()
@@ -156,13 +164,26 @@ def table_faults(
 
 
 def timeout_faults(template: Template) -> list[str]:
-    """Complaints about functions that may outlive the state that calls them."""
+    """Complaints about functions that may outlive the state or the custom resource they serve."""
     declared = template.document["Parameters"]["StepTimeoutSeconds"]
     shortest = min(int(declared["Default"]), int(declared.get("MinValue", declared["Default"])))
+    waits = {
+        value["Fn::GetAtt"][0]: ("a state", shortest)
+        for machine in template.machines.values()
+        for value in machine.substitutions.values()
+        if isinstance(value, dict) and "Fn::GetAtt" in value
+    }
+    for logical_id, resource in template.document["Resources"].items():
+        if str(resource["Type"]).startswith("Custom::"):
+            properties = resource["Properties"]
+            # CloudFormation itself waits an hour.
+            seconds = int(properties.get("ServiceTimeout", 3600))
+            waits[properties["ServiceToken"]["Fn::GetAtt"][0]] = (logical_id, seconds)
     return [
-        f"{logical_id} may run {timeout} s, a state {shortest} s"
+        f"{logical_id} may run {timeout} s, {who} {seconds} s"
         for logical_id, properties in _functions(template)
-        if (timeout := int(template.resolve(properties.get("Timeout", 3)))) >= shortest
+        for who, seconds in [waits.get(logical_id, ("nobody", MAX_FUNCTION_SECONDS + 1))]
+        if (timeout := int(template.resolve(properties.get("Timeout", 3)))) >= seconds
     ]
 
 

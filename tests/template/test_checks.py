@@ -245,6 +245,18 @@ def test_a_fault_that_shows_after_the_transform_is_found(
             "FindFilmFunction may run 50 s, a state 50 s",
         ),
         (
+            checks.timeout_faults,
+            "Resources.Checked",
+            {
+                "Type": "Custom::Checked",
+                "Properties": {
+                    "ServiceToken": {"Fn::GetAtt": ["FindFilmFunction", "Arn"]},
+                    "ServiceTimeout": 20,
+                },
+            },
+            "FindFilmFunction may run 20 s, Checked 20 s",
+        ),
+        (
             checks.description_faults,
             f"{FUNCTION}.Description",
             " ",
@@ -311,6 +323,18 @@ def test_functions_that_disagree_on_a_variable_are_named() -> None:
     }
     with pytest.raises(ValueError, match="OtherFunction wants another LIMIT"):
         a_template({"Resources.OtherFunction": other}).environment()
+
+
+def test_a_variable_of_globals_is_a_functions_own_only_where_that_function_is_named() -> None:
+    other = {
+        "Type": "AWS::Serverless::Function",
+        "Properties": {"CodeUri": "x", "Environment": {"Variables": {"STAGE": "own"}}},
+    }
+    template = a_template({"Resources.OtherFunction": other})
+    assert template.environment()["STAGE"] == "prod"
+    assert template.environment("OtherFunction")["STAGE"] == "own"
+    with pytest.raises(ValueError, match="OtherFunction wants another STAGE"):
+        template.environment("FindFilmFunction", "OtherFunction")
 
 
 def test_tables_are_made_with_their_indexes_and_expiry_and_queues_with_their_redrive() -> None:

@@ -6,7 +6,8 @@ from functools import cache
 from typing import Any
 
 from marquee.api.routes import ROUTES
-from marquee.settings import X_POST_READ_USD
+from marquee.gateway.prices import X_POST_CREATED_USD, X_POST_READ_USD, X_POST_WITH_URL_CREATED_USD
+from marquee.tweets.models import Status, TweetType
 from marquee_cli.cloud.fit import ADAPTATIONS
 from marquee_cli.cloud.upstreams import UPSTREAMS
 from tests.support.templates import ROOT, Template
@@ -105,18 +106,28 @@ def test_the_price_of_a_post_is_the_one_that_is_counted() -> None:
 
 
 def test_every_file_that_it_links_to_exists() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", readme()):
+    for target in re.findall(r"\]\((?!https:)([^)#]+)\)", readme()):
         assert (ROOT / target).exists(), target
 
 
 def test_every_state_is_in_the_picture() -> None:
-    picture = re.search(r"```mermaid\n(.*?)```", readme(), re.DOTALL)
-    assert picture
+    pictures = re.findall(r"```mermaid\n(.*?)```", readme(), re.DOTALL)
     for machine in template().machines.values():
         definition = (ROOT / machine.definition).read_text()
         # The names of the states are the keys of the objects that have a Type.
-        for state in re.findall(r'"([^"]+)": \{\s*"Type": ', definition):
-            assert state in picture[1] or state == "ReportFailedSource", state
+        states = set(re.findall(r'"([^"]+)": \{\s*"Type": ', definition)) - {"ReportFailedSource"}
+        assert any(all(state in picture for state in states) for picture in pictures), machine.name
+
+
+def test_every_status_of_a_tweet_is_explained() -> None:
+    explained = {name for row in table("a tweet is") for name in _CODE.findall(row[0])}
+    assert explained == set(Status)
+
+
+def test_the_policies_it_tells_of_are_those_that_there_are() -> None:
+    told = readme().split("**The policy**")[1].split("**Approval.**")[0]
+    assert set(_CODE.findall(told)) >= {kind.value for kind in TweetType}
+    assert f"${X_POST_WITH_URL_CREATED_USD:.3f} instead of ${X_POST_CREATED_USD:.3f}" in told
 
 
 def test_tmdbs_notice_is_there() -> None:

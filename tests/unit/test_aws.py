@@ -110,6 +110,39 @@ def test_a_refused_request_is_counted_as_failed(movies: "Table") -> None:
     assert dict(tally.operations) == {"PutItem.failed": 1}
 
 
+def test_each_request_is_told_with_its_code_and_how_long_it_took(movies: "Table") -> None:
+    with tallying() as tally:
+        movies.get_item(Key=KEY)
+        with pytest.raises(ClientError):
+            movies.put_item(Item=KEY, ConditionExpression="attribute_exists(pk)")
+    told = [(one.operation, one.error, one.retries) for one in tally.store_requests]
+    assert told == [("GetItem", "", 0), ("PutItem", "ConditionalCheckFailedException", 0)]
+    assert all(one.ms > 0 for one in tally.store_requests)
+
+
+@pytest.mark.parametrize(
+    ("error", "retries"),
+    [(ValueError("broken"), 0), (ReadTimeoutError(endpoint_url="http://127.0.0.1"), 3)],
+    ids=["not repeated", "repeated"],
+)
+def test_a_request_that_is_never_answered_is_counted_with_what_boto3_repeated(
+    movies: "Table", monkeypatch: pytest.MonkeyPatch, error: Exception, retries: int
+) -> None:
+    def break_down(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
+    events = movies.meta.client.meta.events
+    events.register_first("before-send.dynamodb", break_down)
+    try:
+        with tallying() as tally, pytest.raises(type(error)):
+            movies.get_item(Key=KEY)
+    finally:
+        events.unregister("before-send.dynamodb", break_down)
+    [told] = tally.store_requests
+    assert (told.operation, told.error, told.retries) == ("GetItem", type(error).__name__, retries)
+
+
 def test_a_request_that_asks_for_units_by_index_keeps_its_wish(movies: "Table") -> None:
     answer = movies.put_item(Item=KEY, ReturnConsumedCapacity="INDEXES")
     assert "Table" in answer["ConsumedCapacity"]

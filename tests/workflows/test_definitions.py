@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.support.definitions import (
     query_language_faults,
     retriers,
     retry_faults,
+    sending_faults,
     substitute,
     substitution_faults,
     tail_faults,
@@ -43,9 +45,14 @@ STRUCTURE_CHECKS = [
     graph_faults,
     task_faults,
     retry_faults,
+    sending_faults,
     name_faults,
     tail_faults,
 ]
+
+# The schema tells a timestamp from an expression by its format.
+FORMATS = jsonschema.FormatChecker(formats=())
+FORMATS.checks("date-time", raises=ValueError)(lambda text: bool(datetime.fromisoformat(text)))
 
 every_definition = pytest.mark.parametrize("path", DEFINITIONS, ids=lambda path: path.name)
 
@@ -73,7 +80,7 @@ def test_it_is_json_as_it_lies_there(path: Path) -> None:
 
 @every_definition
 def test_it_follows_the_states_language_schema(path: Path, schema: Any) -> None:
-    jsonschema.validate(json.loads(path.read_text()), schema)
+    jsonschema.validate(json.loads(path.read_text()), schema, format_checker=FORMATS)
 
 
 @every_definition
@@ -258,6 +265,25 @@ def test_a_sound_definition_has_no_fault(check: Callable[[Definition], list[str]
             "States/FindFilm/Retry/0/MaxDelaySeconds",
             5,
             "FindFilmInSource and FindFilm retry UpstreamTimeout differently",
+        ),
+        (
+            sending_faults,
+            "States/PublishTweet",
+            {"Type": "Task", "Retry": [{"ErrorEquals": ["States.Timeout"]}]},
+            "PublishTweet retries other than what proves nothing was sent: "
+            "Lambda.TooManyRequestsException, States.Timeout, StoreUnavailable",
+        ),
+        (
+            sending_faults,
+            "States/PublishTweet",
+            {"Type": "Task", "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "PublishTweet"}]},
+            "PublishTweet goes back to itself after States.ALL",
+        ),
+        (
+            sending_faults,
+            "States/PublishTweet",
+            {"Type": "Task", "Catch": [{"ErrorEquals": ["BadInput"], "Next": "EndSearch"}]},
+            "PublishTweet lets errors pass whose outcome is not known",
         ),
         (
             name_faults,

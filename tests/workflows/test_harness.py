@@ -4,6 +4,7 @@ import pkgutil
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from moto import mock_aws
 from moto.core.config import default_user_config
 
+from marquee.clock import now
 from tests.support import state_machines as harness
 from tests.support.state_machines import (
     REGION,
@@ -21,6 +23,7 @@ from tests.support.state_machines import (
     Failure,
     Json,
     LambdaContext,
+    PassingTime,
     Retry,
     Wait,
     failing,
@@ -50,7 +53,7 @@ CATCH = {
 }
 
 
-SHIMS = harness._shims({}, harness._Recorder())
+SHIMS = harness._shims({}, harness._Recorder(), harness.PassingTime())
 MISSING = object()
 
 
@@ -145,6 +148,62 @@ def test_expressions_are_evaluated_by_jsonata_python() -> None:
         "nothing": None,
         "parsed": 1,
     }
+
+
+def test_an_expression_meets_the_data_of_each_evaluation_and_its_nulls() -> None:
+    tell = {
+        "Type": "Pass",
+        "Output": {
+            "year": "{% $states.input.year %}",
+            "is_null": "{% $states.input.year = null %}",
+            "kept": "{% $year %}",
+            "all": "{% [$states.input.lists] %}",
+        },
+        "End": True,
+    }
+    keep = {"Type": "Pass", "Assign": {"year": "{% $states.input.year %}"}, "Next": "TellIt"}
+    definition = a_machine(KeepYear=keep, TellIt=tell)
+    for year in (2022, None, 1984):
+        lists: list[Json] = [[], [None], [1, [2]]]
+        done = run(definition, {}, {"year": year, "lists": lists})
+        assert done.output == {"year": year, "is_null": year is None, "kept": year, "all": lists}
+
+
+def test_an_expression_whose_value_is_a_function_is_a_query_evaluation_error() -> None:
+    done = run(a_machine(DoWork=a_task("{% $count %}")), {WORK: echo}, {})
+    assert [catch.error for catch in done.catches] == ["States.QueryEvaluationError"]
+
+
+def test_a_definition_that_runs_again_starts_afresh() -> None:
+    payload = {"attempt": "{% $states.context.State.RetryCount + 1 %}"}
+    definition = a_machine(DoWork=a_task(payload))
+    for _ in range(2):
+        done = run(definition, {WORK: failing(echo, ["UpstreamDown"])}, {})
+        assert [call.payload["attempt"] for call in done.calls] == [1, 2]
+        assert done.transitions == 2
+
+
+def test_an_item_comes_back_whole_in_every_type() -> None:
+    item: dict[str, Any] = {
+        "title": {"S": "RRR"},
+        "year": {"N": "2022"},
+        "poster": {"B": b"\x00\xff"},
+        "seen": {"BOOL": False},
+        "sequel": {"NULL": True},
+        "genres": {"SS": ["Action", "Drama"]},
+        "cast": {"L": [{"M": {"name": {"S": "Ram Charan"}, "roles": {"L": []}}}]},
+    }
+    with state_machines({}):
+        client = boto3.client("dynamodb", region_name=REGION)
+        client.create_table(
+            TableName="films",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "title", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "title", "KeyType": "HASH"}],
+        )
+        client.put_item(TableName="films", Item=item)
+        assert client.get_item(TableName="films", Key={"title": item["title"]})["Item"] == item
+        assert client.scan(TableName="films")["Items"] == [item]
 
 
 @pytest.mark.parametrize("title", ['She said "no"', "a\\b\nc", "Amélie 😀", "$x ? 'y' : {% z %}"])
@@ -336,6 +395,62 @@ def test_a_fail_state_may_not_take_a_name_that_is_reserved_for_step_functions() 
 def test_a_wait_is_recorded_and_passes_at_once() -> None:
     pause = {"Type": "Wait", "Seconds": 3600, "End": True}
     assert run(a_machine(PauseHere=pause), {}, {}).waits == (Wait("PauseHere", 3600),)
+
+
+def test_a_wait_lets_the_time_pass_for_expressions_states_and_handlers() -> None:
+    times = {"millis": "{% $millis() %}", "entered": "{% $states.context.State.EnteredTime %}"}
+    until = {"Type": "Wait", "Timestamp": "{% $fromMillis($millis() + 90500) %}"}
+    tell = a_task({"before": "{% $before %}", "after": times})
+    clock, began = PassingTime(), datetime.now(UTC)
+
+    def look(event: Json, context: Any) -> Json:
+        return event | {"now": now().isoformat()}
+
+    done = run(
+        a_machine(
+            NoteTime={"Type": "Pass", "Assign": {"before": times}, "Next": "WaitLong"},
+            WaitLong={**until, "Next": "TellTime"},
+            TellTime=tell,
+        ),
+        {WORK: look},
+        {},
+        clock=clock,
+    )
+    [wait] = done.waits
+    assert 90.4 < wait.seconds <= 90.5
+    before, after = done.output["before"], done.output["after"]
+    assert after["millis"] - before["millis"] >= 90_000
+    entered = [datetime.fromisoformat(time["entered"]) for time in (before, after)]
+    assert entered[1] - entered[0] >= timedelta(seconds=90)
+    assert datetime.fromisoformat(done.output["now"]) - began >= timedelta(seconds=90)
+    assert clock.now() - began >= timedelta(seconds=90)
+
+
+def a_task_that_waits() -> dict[str, Any]:
+    return a_task(
+        {"token": "{% $states.context.Task.Token %}"},
+        Resource="arn:aws:states:::lambda:invoke.waitForTaskToken",
+        Output="{% $states.result %}",
+        TimeoutSeconds=3600,
+        Retry=[],
+    )
+
+
+def test_a_task_token_that_is_answered_lets_the_state_go_on_with_the_answer() -> None:
+    def answer(event: Json, context: Any) -> Json:
+        client = boto3.client("stepfunctions", region_name=REGION)
+        client.send_task_success(taskToken=event["token"], output='{"approved": true}')
+        return {"ignored": True}
+
+    done = run(a_machine(AskThem=a_task_that_waits()), {WORK: answer}, {})
+    assert done.output == {"approved": True}
+
+
+def test_a_task_token_that_nobody_answers_times_out_at_once_and_the_time_has_passed() -> None:
+    clock = PassingTime()
+    done = run(a_machine(AskThem=a_task_that_waits()), {WORK: echo}, {}, clock=clock)
+    assert done.catches == (Catch("AskThem", "States.Timeout", "TellFailure"),)
+    assert clock.passed == timedelta(hours=1)
 
 
 def test_handlers_share_the_tables_of_the_mock_around_the_run() -> None:

@@ -173,7 +173,7 @@ def test_the_tables_hold_what_the_result_says(finished: Finished) -> None:
 
 
 def test_the_result_is_announced_on_the_bus(finished: Finished) -> None:
-    about = {"workflow_id": "search", "tmdb_id": RRR, "title": "RRR"}
+    about = {"workflow_id": "run", "tmdb_id": RRR, "title": "RRR"}
     (completed, completed_detail), (recommended, recommended_detail) = sorted(finished.events)
     assert (completed, recommended) == ("MovieSearchCompleted", "RecommendationGenerated")
     assert completed_detail.items() >= {**about, "status": "SUCCEEDED"}.items()
@@ -387,7 +387,7 @@ def test_where_the_tail_fails_too_the_end_of_the_execution_closes_the_record(
     )
     assert (done.status, done.error) == ("FAILED", "SearchFailed")
     # The stack trace is for the console of Step Functions only.
-    tmdb_only.handler("CloseExecution")(an_end_of(tmdb_only, done), LambdaContext("close"))
+    tmdb_only.invoke("CloseExecution", tmdb_only.end_of(done))
     assert_failed_with(tmdb_only.record(), "SearchFailed", "BadInput: wrong")
 
 
@@ -396,35 +396,35 @@ def test_an_execution_that_is_aborted_before_its_first_step_ends_is_closed_as_ca
 ) -> None:
     lost = failing(tmdb_only.handler("FindMovie"), ["States.Runtime"])
     done = tmdb_only.run({"movie_name": "RRR"}, broken={"FindMovie": lost})
-    event = an_end_of(tmdb_only, done)
-    event["detail"] |= {"status": "ABORTED", "error": None, "cause": None}
-    tmdb_only.handler("CloseExecution")(event, LambdaContext("close"))
+    aborted = tmdb_only.end_of(done, status="ABORTED", error=None, cause=None)
+    tmdb_only.invoke("CloseExecution", aborted)
     assert tmdb_only.record().status is Status.CANCELED
 
 
-def an_end_of(searches: MovieSearches, done: Execution) -> dict[str, Any]:
-    """The event by which EventBridge tells of the end of an execution."""
-    return {
-        "id": "1",
-        "source": "aws.states",
-        "detail-type": "Step Functions Execution Status Change",
-        "detail": {
-            "executionArn": done.arn,
-            "stateMachineArn": searches.template.machines[MACHINE].arn,
-            "name": done.name,
-            "status": done.status,
-            "input": "{}",
-            "output": None,
-            "error": done.error,
-            "cause": done.cause,
-        },
-    }
+# Where a state goes that has no quota left for a few seconds, and whose quota that is.
+WAITED_FOR = {
+    "FindMovie": ("WaitToFind", "tmdb=2/6", ("tmdb", "search/movie")),
+    "CollectReviewsFromSource": ("WaitForSlot", "x=1/6", ("x", "tweets/search/recent")),
+}
+
+
+@pytest.mark.parametrize("state", WAITED_FOR)
+def test_a_slot_in_reach_is_waited_for_by_the_definition(upstreams: Upstreams, state: str) -> None:
+    wait_state, quotas, endpoint = WAITED_FOR[state]
+    with movie_searches(upstreams, "x", quotas=quotas) as searches:
+        searches.use_up(*endpoint)
+        done = searches.run({"movie_name": "RRR"})
+        assert done.catches == (Catch(state, "SlotAhead", wait_state),)
+        [wait] = done.waits
+        assert (wait.state, 2 < wait.seconds <= 9) == (wait_state, True)
+        assert done.retries == ()
+        assert done.output["status"] == "SUCCEEDED"
+        assert searches.result().missing == ()
 
 
 def test_every_catch_is_taken_by_one_of_the_tests_above() -> None:
-    taken = {*CAUGHT, "CollectReviews", TAIL}
-    assert catchers(DEFINITION) == [(state, "States.ALL") for state, _ in catchers(DEFINITION)]
-    assert {state for state, _ in catchers(DEFINITION)} == taken
+    taken = {(state, "States.ALL") for state in (*CAUGHT, "CollectReviews", TAIL)}
+    assert set(catchers(DEFINITION)) == taken | {(state, "SlotAhead") for state in WAITED_FOR}
 
 
 # Upstreams that fail
@@ -476,21 +476,101 @@ def test_sources_that_fail_are_reported_in_words_while_the_others_deliver(
     done = searches.run({"movie_name": "RRR"})
     assert done.output["status"] == "PARTIAL"
     result = searches.result()
+    # X says when its window opens: nobody asks again before.
+    told = {"x"} if error == "RateLimited" else set()
     assert statuses(result) == {
         "tmdb": SourceStatus.OK,
         **dict.fromkeys(down, SourceStatus.FAILED),
+        **dict.fromkeys(told, SourceStatus.DEFERRED),
     }
     for report in result.sources[1:]:
         # What may pass is given up by the definition, which puts the name before the words.
-        name = f"{error}: " if error in TRANSIENT else ""
+        name = f"{error}: " if error in TRANSIENT and report.source not in told else ""
         assert report.reason.startswith(f"{name}{report.source} ")
         assert f"reviews from {report.source}: {report.reason}" in result.missing
         step = searches.record().steps[f"CollectReviews/{report.source}"]
-        assert step.attempts == (4 if error in TRANSIENT else 1)
+        tries = 2 if report.source in told else 4 if error in TRANSIENT else 1
+        assert step.attempts == tries
     assert len(result.missing) == len(down)
     assert result.analysis is not None
     assert set(result.analysis.counts_by_source) == {"tmdb"}
     assert not TRACE.search(result.model_dump_json() + searches.record().model_dump_json())
+
+
+# The gateway lets no call go
+
+
+def test_a_slot_out_of_reach_defers_the_source_and_the_search_says_until_when(
+    upstreams: Upstreams,
+) -> None:
+    with movie_searches(upstreams, "x", quotas="x=1/900") as searches:
+        searches.use_up("x", "tweets/search/recent")
+        done = searches.run({"movie_name": "RRR"})
+        assert (done.waits, done.retries, done.catches) == ((), (), ())
+        assert done.output["status"] == "PARTIAL"
+        result = searches.result()
+        deferred = result.sources[1]
+        assert (deferred.status, deferred.calls) == (SourceStatus.DEFERRED, 0)
+        assert deferred.deferred_until
+        assert deferred.deferred_until - searches.clock.now() > timedelta(minutes=14)
+        assert f"deferred until {deferred.deferred_until:%H:%M:%S} UTC" in deferred.reason
+        assert result.missing == (f"reviews from x: {deferred.reason}",)
+    assert [call for call in upstreams.calls() if call["upstream"] == "x"] == []
+
+
+def test_what_may_not_be_paid_for_is_left_out_and_free_sources_deliver(
+    upstreams: Upstreams,
+) -> None:
+    with movie_searches(upstreams, "x", "bluesky", caps="day=0.04") as searches:
+        searches.run({"movie_name": "RRR"})
+        result = searches.result()
+    assert statuses(result)["x"] is SourceStatus.SKIPPED
+    assert statuses(result)["bluesky"] is SourceStatus.OK
+    assert result.missing[0].startswith(
+        "reviews from x: x tweets/search/recent: the total may cost"
+    )
+    assert [call for call in upstreams.calls() if call["upstream"] == "x"] == []
+
+
+def test_after_402_not_one_more_paid_call_is_made(upstreams: Upstreams) -> None:
+    with movie_searches(upstreams, "x") as searches:
+        upstreams.fault("x", "status", status=402)
+        searches.run({"movie_name": "RRR"})
+        searches.run({"movie_name": "Dune"}, name="next")
+        assert statuses(searches.result("next"))["x"] is SourceStatus.SKIPPED
+        assert "x is closed" in searches.result("next").missing[0]
+    assert len([call for call in upstreams.calls() if call["upstream"] == "x"]) == 1
+
+
+def test_a_source_that_is_down_is_left_alone_and_asked_again_after_an_interval(
+    upstreams: Upstreams,
+) -> None:
+    with movie_searches(upstreams, "mastodon") as searches:
+        break_down(upstreams, "mastodon", FAULTS["500"][0])
+        for name in ("first", "second", "third"):
+            searches.run({"movie_name": "RRR"}, name=name)
+        assert len([call for call in upstreams.calls() if call["upstream"] == "mastodon"]) == 5
+        report = searches.result("third").sources[1]
+        assert (report.status, report.calls) == (SourceStatus.FAILED, 0)
+        assert report.reason.startswith("mastodon timelines/tag: mastodon timelines/tag has failed")
+        upstreams.reset()
+        searches.clock.wait(30)
+        searches.run({"movie_name": "RRR"}, name="well")
+        assert statuses(searches.result("well"))["mastodon"] is SourceStatus.OK
+
+
+def test_where_tmdb_is_left_alone_a_stored_film_stands_in(
+    tmdb_only: MovieSearches, upstreams: Upstreams
+) -> None:
+    tmdb_only.run({"movie_name": "RRR"}, name="before")
+    break_down(upstreams, "tmdb", FAULTS["500"][0])
+    for name in ("first", "second"):
+        tmdb_only.run({"movie_name": "Dune"}, name=name)
+    asked = len(upstreams.calls())
+    tmdb_only.age(RRR, timedelta(days=2))
+    tmdb_only.run({"movie_name": "RRR"})
+    assert len(upstreams.calls()) == asked
+    assert (tmdb_only.result().source, tmdb_only.result().stale) == ("cache", True)
 
 
 @pytest.mark.parametrize("down", SOURCES[1:])
@@ -536,8 +616,10 @@ def test_the_same_search_again_stores_nothing_new(searches: MovieSearches) -> No
 def test_a_step_that_is_delivered_again_changes_nothing(searches: MovieSearches) -> None:
     done = searches.run({"movie_name": "RRR"})
     before, record = steady(searches.items()), searches.record()
-    for call in done.calls:
-        searches.handlers[call.function](call.payload, LambdaContext(call.function))
+    searches.clock.wait(10)  # the first call of a burst to X goes alone
+    with searches.at_its_time():
+        for call in done.calls:
+            searches.handlers[call.function](call.payload, LambdaContext(call.function))
     assert steady(searches.items()) == before
     after = searches.record()
     assert (after.status, after.ended_at) == (record.status, record.ended_at)

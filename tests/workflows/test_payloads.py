@@ -21,6 +21,8 @@ def test_the_payloads_of_the_steps_make_one_search(tmdb_only: MovieSearches) -> 
     report = invoke("CollectReviews", "collect_reviews")
     assert (report["status"], report["new"]) == ("ok", 10)
     assert invoke("ApplyParkedReviews", "apply_parked_reviews") == {"batchItemFailures": []}
+    again = invoke("CollectData", "collect_data")
+    assert [(source["source"], source["new"]) for source in again["sources"]][:1] == [("tmdb", 0)]
     assert invoke("AnalyzeReviews", "analyze_reviews")["sample_size"] >= 10
     assert invoke("RecommendMovies", "recommend_movies")["recommended"] == 10
     finished = invoke("FinishSearch", "finish_search")

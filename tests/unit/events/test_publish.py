@@ -41,8 +41,9 @@ def delivered(bus_name: str) -> "Iterator[Any]":
 def test_events_arrive_on_the_bus_whole(settings: Settings) -> None:
     listening = delivered(settings.event_bus)
     next(listening)
-    Bus.connect(settings).put([COMPLETED, RECOMMENDED])
+    ids = Bus.connect(settings).put([COMPLETED, RECOMMENDED])
     arrived = next(listening)
+    assert [event["id"] for event in arrived] == ids
     assert [(event["detail-type"], event["detail"]) for event in arrived] == [
         ("MovieSearchCompleted", COMPLETED.detail),
         ("RecommendationGenerated", RECOMMENDED.detail),

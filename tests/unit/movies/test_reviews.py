@@ -154,7 +154,9 @@ def test_a_known_review_below_the_newest_is_not_written_again(
     house: House, reviews_table: "Table"
 ) -> None:
     class Crowded(ReviewStore):
-        def newest(self, tmdb_id: int, limit: int = NEWEST_REVIEWS) -> list[ScoredReview]:
+        def newest(
+            self, tmdb_id: int, limit: int = NEWEST_REVIEWS, *, consistent: bool = False
+        ) -> list[ScoredReview]:
             return [a_scored_review(review_id=f"{n}", text=f"{n}") for n in range(limit)]
 
     old = a_review(review_id="old", text="Seen before there were posts", posted_at=NOW - 999 * HOUR)
@@ -341,8 +343,8 @@ def test_what_a_retry_may_mend_rises(house: House, error: type[UpstreamError]) -
 
 def test_the_report_says_how_many_calls_were_made_and_what_they_cost(house: House) -> None:
     def source(query: SourceQuery) -> Collected:
-        current_tally().add_call("x", successful=False)
-        current_tally().add_call("x", successful=True, cost_usd=0.05)
+        current_tally().add_call("x", "search", error="UpstreamTimeout")
+        current_tally().add_call("x", "search", usd=0.05)
         return Collected()
 
     with tallying():

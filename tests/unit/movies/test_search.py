@@ -1,4 +1,4 @@
-"""FinishSearch and the answer: what is closed, announced and missing; equal searches."""
+"""FinishSearch and the answer: what is closed, announced and missing."""
 
 import json
 from typing import Any
@@ -11,18 +11,17 @@ from marquee.movies.catalog import Catalog
 from marquee.movies.find import FindMovieOutput
 from marquee.movies.models import Analysis, AnalyzedFilm, FilmText, Label, Recommendation
 from marquee.movies.search import (
-    KIND,
     FinishSearchInput,
     FinishSearchOutput,
     SearchResult,
     finish_search,
-    key_of,
     result_of,
     shown,
 )
+from marquee.movies.start import KIND
 from marquee.settings import Settings
 from marquee.workflows.record import Status, WorkflowRecord, WorkflowRecords
-from tests.support.builders import NOW, a_movie, a_request
+from tests.support.builders import NOW, a_movie
 
 WORKFLOW_ID = "movie_search-0123456789abcdef-1"
 
@@ -234,12 +233,6 @@ def test_a_bus_that_refuses_leaves_the_search_open_for_the_next_attempt(
     with pytest.raises(StoreUnavailable):
         finish(an_end(), catalog, records, Events(refusing=True))
     assert closed(records).status is Status.RUNNING
-
-
-def test_searches_are_equal_however_the_title_is_written() -> None:
-    assert key_of(a_request(movie_name="RRR")) == key_of(a_request(movie_name="  rrr! "))
-    assert key_of(a_request(year=2022)) != key_of(a_request())
-    assert key_of(a_request(max_reviews=50)) != key_of(a_request())
 
 
 def test_a_film_is_shown_in_the_language_asked_for_and_in_english_where_words_lack() -> None:

@@ -128,8 +128,16 @@ class FakeX:
         return self.id
 
     def timeline(
-        self, user_id: str, *, since_id: str | None, at_most: int, replies: bool, retweets: bool
+        self,
+        user_id: str,
+        *,
+        since_id: str | None,
+        at_most: int,
+        replies: bool,
+        retweets: bool,
+        usd_per_post: float,
     ) -> Timeline:
+        self.usd_per_post = usd_per_post
         self.asked.append(
             {"since_id": since_id, "at_most": at_most, "replies": replies, "retweets": retweets}
         )

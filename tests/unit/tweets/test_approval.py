@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from pydantic import SecretStr
 
-from marquee.errors import BadInput, NotFound, StoreUnavailable
+from marquee.errors import BadInput, Conflict, Misconfigured, NotFound, StoreUnavailable
 from marquee.tweets.approval import (
     EVERY_POST,
     Approval,
@@ -17,11 +17,13 @@ from marquee.tweets.approval import (
     RequestApprovalInput,
     StepFunctionsTasks,
     Verb,
+    as_it_stands,
     asked,
     decide_approval,
     request_approval,
 )
-from marquee.tweets.models import Status, Tweet, TweetType
+from marquee.tweets.ledger import PostLedger
+from marquee.tweets.models import LedgerState, Status, Tweet, TweetType
 from marquee.tweets.rows import Rows
 from marquee.tweets.run import Mode
 from marquee.tweets.tweet_store import TweetStore
@@ -167,7 +169,7 @@ def test_a_decision_is_taken_once(rows: Rows) -> None:
     stored(rows, polished())
     requested(rows, polished())
     decided(rows, Verb.APPROVE)
-    with pytest.raises(BadInput, match="it is decided: approve"):
+    with pytest.raises(Conflict, match="it is decided: approve at 2026-03-14 20:00 UTC"):
         decided(rows, Verb.REJECT)
     assert tweet_in(rows).status is Status.APPROVED
 
@@ -202,7 +204,7 @@ def test_of_two_people_at_once_one_decides() -> None:
     stored(rows, polished())
     requested(rows, polished())
     rows.raced = False
-    with pytest.raises(BadInput, match="it is decided: reject"):
+    with pytest.raises(Conflict, match="it is decided: reject by first at"):
         decided(rows, Verb.APPROVE, by="second")
     assert tweet_in(rows).status is Status.REJECTED
 
@@ -259,6 +261,97 @@ def test_asking_again_asks_once(rows: Rows) -> None:
     assert len(tasks.told) == 1
 
 
+@pytest.mark.parametrize("status", [Status.APPROVED, Status.SKIPPED])
+def test_what_another_run_settled_is_not_decided_and_its_approval_closes(
+    rows: Rows, status: Status
+) -> None:
+    store = stored(rows, polished())
+    requested(rows, polished())
+    assert store.change(polished(), status, reason="by the policy for its type", now=NOW)
+    tasks = FakeTasks()
+    with pytest.raises(Conflict, match=f"nothing to decide any more: the tweet is {status} alr"):
+        decided(rows, Verb.REJECT, tasks)
+    assert tweet_in(rows).status is status
+    assert Approvals(rows).page(limit=10) == ([], None)
+    assert [(token, said["approved"]) for token, said in tasks.told] == [(TOKEN, False)]
+    with pytest.raises(Conflict, match="went on without a decision"):
+        decided(rows, Verb.REJECT, tasks)
+    assert len(tasks.told) == 1
+
+
+def test_a_post_in_doubt_is_not_decided_by_an_approval_left_open(rows: Rows) -> None:
+    store = stored(rows, polished())
+    requested(rows, polished())
+    approved = store.change(polished(), Status.APPROVED, now=NOW)
+    assert approved
+    ledger = PostLedger(rows)
+    entry = ledger.claim(OWN, approved, now=NOW)
+    for state in (LedgerState.SENDING, LedgerState.NEEDS_HUMAN):
+        after = ledger.advance(entry, entry.changed(state, reason="two have its text", now=NOW))
+        assert after
+        entry = after
+    assert tweet_in(rows).status is Status.NEEDS_HUMAN
+    with pytest.raises(Conflict, match="its post is NEEDS_HUMAN: decide the post"):
+        decided(rows, Verb.APPROVE)
+    assert tweet_in(rows).status is Status.NEEDS_HUMAN
+    assert Approvals(rows).page(limit=10) == ([], None)
+
+
+def test_a_run_that_ends_leaves_no_approval_open_of_what_another_settled(rows: Rows) -> None:
+    store = stored(rows, polished())
+    requested(rows, polished())
+    assert store.change(polished(), Status.APPROVED, now=NOW)
+    assert Approvals(rows).expire(OWN, a_tweet().tweet_id, WORKFLOW, now=NOW)
+    assert Approvals(rows).page(limit=10) == ([], None)
+    assert tweet_in(rows).status is Status.APPROVED
+
+
+@pytest.mark.parametrize(
+    ("passed", "goes_on", "state"),
+    [
+        (timedelta(minutes=59), True, ApprovalState.WAITING),
+        (timedelta(minutes=60), True, ApprovalState.HELD),
+        (timedelta(minutes=1), False, ApprovalState.HELD),
+    ],
+)
+def test_an_approval_waits_as_long_as_its_run_does(
+    passed: timedelta, goes_on: bool, state: ApprovalState
+) -> None:
+    rows = MemoryRows()
+    stored(rows, polished())
+    requested(rows, polished())
+    [approval], _ = Approvals(rows).page(limit=10)
+    asked_about: list[str] = []
+
+    def goes(workflow_id: str) -> bool:
+        asked_about.append(workflow_id)
+        return goes_on
+
+    stands = as_it_stands(approval, goes_on=goes, now=NOW + passed)
+    assert stands.state is state
+    assert (stands.expires_at is None) == (state is ApprovalState.HELD)
+    assert set(asked_about) <= {WORKFLOW}
+
+
+def test_open_approvals_are_listed_page_by_page_over_all_accounts(rows: Rows) -> None:
+    for number in (9, 10, 11):
+        for account in (OWN, "another"):
+            tweet = polished(account=account, tweet_id=str(number))
+            stored(rows, tweet)
+            requested(rows, tweet)
+    found: list[str] = []
+    place = None
+    while True:
+        page, place = Approvals(rows).page(limit=4, after=place)
+        found += [approval.approval_id for approval in page]
+        if place is None:
+            break
+    assert [approval_id.partition("-")[2] for approval_id in found] == [
+        "9", "9", "10", "10", "11", "11",
+    ]  # fmt: skip
+    assert len(set(found)) == 6
+
+
 @pytest.mark.parametrize("approval_id", ["", "x", "marquee-", "-7", "marquee-7", "marquee-x7"])
 def test_an_unknown_approval_is_not_found(approval_id: str) -> None:
     with pytest.raises(NotFound):
@@ -297,10 +390,31 @@ def test_an_execution_that_waits_no_more_is_no_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [_refusal("ThrottlingException"), EndpointConnectionError(endpoint_url=TOKEN)]
+    ("error", "becomes"),
+    [
+        (_refusal("ThrottlingException"), StoreUnavailable),
+        (EndpointConnectionError(endpoint_url=TOKEN), StoreUnavailable),
+        (_refusal("AccessDeniedException"), Misconfigured),
+        (_refusal("InvalidOutput"), Misconfigured),
+    ],
 )
-def test_an_execution_that_could_not_be_told_shows_no_token(error: Exception) -> None:
-    with pytest.raises(StoreUnavailable) as raised:
+def test_an_execution_that_could_not_be_told_shows_no_token(
+    error: Exception, becomes: type[Exception]
+) -> None:
+    with pytest.raises(becomes) as raised:
         StepFunctionsTasks(_StepFunctions(error)).succeed(TOKEN, {})
     assert TOKEN not in str(raised.value)
     assert raised.value.__suppress_context__
+
+
+def test_what_is_decided_is_not_asked_again_by_one_who_did_not_see_the_decision() -> None:
+    rows = MemoryRows()
+    stored(rows, polished())
+    requested(rows, polished())
+    seen = Approvals(rows).get(OWN, a_tweet().tweet_id)
+    assert seen
+    decided(rows, Verb.APPROVE)
+    assert not Approvals(rows).wait(seen, SecretStr(TOKEN))
+    after = Approvals(rows).get(OWN, a_tweet().tweet_id)
+    assert after
+    assert after.state is ApprovalState.APPROVED

@@ -283,6 +283,23 @@ def test_whose_credentials_they_are_is_remembered_over_renewals(world: World) ->
     assert world.store().owner() is None
 
 
+def test_whoever_remembers_takes_nothing_from_the_one_who_renews(world: World) -> None:
+    other = world.store()
+    other.current()
+    world.x.before = lambda: other.remember_owner("42")
+    store = world.store()
+    assert store.renew(store.current())
+    assert "holder" not in world.row
+    assert "owner_of" not in world.row
+    # Whoever held a lease that is over writes nothing any more.
+    world.rows.rows[In.POSTS, "demo", "credentials"] |= {
+        "holder": "gone",
+        "since": (NOW - LEASE).isoformat(),
+    }
+    world.store().remember_owner("42")
+    assert world.store().owner() == "42"
+
+
 OAUTH1 = {
     "consumer_key": "canary-consumer-key",
     "consumer_secret": "canary-consumer-secret",
@@ -324,6 +341,40 @@ def test_what_is_missing_or_malformed_is_named_and_not_quoted(
     assert raised.value.__cause__ is None
 
 
+def test_only_what_is_needed_is_read_each_by_its_name_and_once_a_process(world: World) -> None:
+    store = world.store()
+    store.current()
+    store.current()
+    assert world.ssm.reads == ["oauth2_tokens", "client_id", "client_secret"]
+    world.ssm.reads.clear()
+    world.ssm.values = dict(OAUTH1)
+    world.store().current()
+    assert world.ssm.reads == ["oauth2_tokens", *OAUTH1]
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "said"),
+    [
+        ("ThrottlingException", StoreUnavailable, "SSM did not read .*/demo/"),
+        ("InternalServerError", StoreUnavailable, "SSM did not read .*/demo/"),
+        ("AccessDeniedException", Misconfigured, "does not let us read .*/demo/: AccessDenied"),
+        ("InvalidKeyId", Misconfigured, "does not let us read .*/demo/: InvalidKeyId"),
+    ],
+)
+def test_a_parameter_that_cannot_be_read_is_not_one_that_is_missing(
+    world: World, code: str, error: type[MarqueeError], said: str
+) -> None:
+    world.ssm.reads_refused = code
+    store = world.store()
+    with pytest.raises(error, match=said) as raised:
+        store.current()
+    assert "canary" not in str(raised.value)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+    world.ssm.reads_refused = None
+    assert access(store) == "canary-access-0"
+
+
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     with caplog.at_level(logging.DEBUG):
@@ -358,6 +409,7 @@ def test_the_parameter_store_itself_takes_what_we_write() -> None:
         ssm.put_parameter(Name=f"{name}/oauth2_tokens", Value=tokens(0), Type="SecureString")
         x = X()
         store = CredentialStore(ssm, PREFIX, "demo", MemoryRows(), x.exchange, lambda: NOW)
+        # The secret of the client is not there: SSM itself says so.
         assert store.renew(store.current())
         kept = ssm.get_parameter(Name=f"{name}/oauth2_tokens", WithDecryption=True)["Parameter"]
         assert json.loads(kept["Value"])["refresh_token"] == "canary-refresh-1"

@@ -10,13 +10,14 @@ import pytest
 from marquee.errors import UpstreamNotFound, UpstreamUnavailable
 from marquee.observability import tallying
 from marquee.tweets.download import Sources, Timeline, download_tweets, read_post
-from marquee.tweets.models import Status
+from marquee.tweets.ledger import PostLedger
+from marquee.tweets.models import LedgerState, Status
 from marquee.tweets.policy import Download
 from marquee.tweets.rows import Rows
 from marquee.tweets.run import StepOutput
 from marquee.tweets.tweet_store import TweetStore
 from tests.support.tweet_tables import MemoryRows
-from tests.unit.tweets.stage import NOW, FakeX, a_run
+from tests.unit.tweets.stage import NOW, FakeX, a_run, a_tweet, stored
 
 RECORDED = Path(__file__).resolve().parents[3].parent / "shared/data/recorded/x"
 
@@ -97,6 +98,31 @@ def test_of_two_cursors_the_newer_one_stays() -> None:
     after = sources.get("marquee")
     assert after
     assert after.since_id == "90"
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["posted", "the answer was lost"])
+def test_what_the_pipeline_posted_itself_is_not_taken_for_a_new_tweet(
+    rows: Rows, answered: bool
+) -> None:
+    tweet = a_tweet(account="marquee", status=Status.APPROVED, final_text="Film news: a & b.co/x")
+    stored(rows, tweet)
+    ledger = PostLedger(rows)
+    claimed = ledger.claim("marquee", tweet, now=NOW)
+    sending = ledger.advance(claimed, claimed.changed(LedgerState.SENDING, now=NOW))
+    assert sending
+    if answered:
+        posted = sending.changed(LedgerState.POSTED, now=NOW, post_id="71")
+        assert ledger.advance(sending, posted)
+        # As X shows it is one thing, as it was remembered another: the id tells.
+        ours = a_post(71, text="Film news: something")
+    else:
+        ours = a_post(71, text="Film news: a &amp; https://t.co/1234567890")
+
+    output = downloaded(rows, FakeX([ours, a_post(72)]))
+    assert output.tweet_ids == ("72",)
+    assert output.counts["left_out"] == 1
+    others = downloaded(rows, FakeX([a_post(71), a_post(72)]), account="someone_else")
+    assert others.tweet_ids == ("71", "72")
 
 
 def test_replies_and_retweets_are_left_out_also_where_x_sends_them() -> None:

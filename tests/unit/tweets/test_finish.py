@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import boto3
@@ -11,8 +12,8 @@ from moto import mock_aws
 from marquee.tweets.approval import Approvals, ApprovalState
 from marquee.tweets.finish import FinishRunInput, FinishRunOutput, finish_run
 from marquee.tweets.ledger import PostLedger
-from marquee.tweets.models import LedgerState, Status, TweetType
-from marquee.tweets.posting import Created, OwnPost, PostResult, Refused, Unknown
+from marquee.tweets.models import Status, TweetType
+from marquee.tweets.posting import Created, NotSent, OwnPost, PostResult, Refused, Unknown
 from marquee.tweets.publish import PublishTweetInput, publish_tweet
 from marquee.tweets.rows import Rows
 from marquee.tweets.run import KIND, Mode, Run
@@ -53,7 +54,7 @@ def finished(
     bus, events = a_bus()
     request = FinishRunInput.model_validate({"workflow_id": WORKFLOW, **fields})
     output = finish_run(request, run or a_run(), rows, some_policies(), records, bus, now=NOW)
-    record = records.get(WORKFLOW)
+    record = records.get(request.workflow_id)
     assert record
     return output, record, events
 
@@ -61,6 +62,12 @@ def finished(
 class _X:
     def __init__(self, result: PostResult) -> None:
         self._result = result
+
+    def check_credentials(self) -> None:
+        """They are in order."""
+
+    def admitted(self, text: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def create_post(self, text: str) -> PostResult:
         return self._result
@@ -94,7 +101,7 @@ def test_every_outcome_is_told_with_its_reason_and_price(records: WorkflowRecord
     published(rows, "2", Refused(403, "X answered 403 not allowed"))
     stored(rows, a_tweet(tweet_id="3", status=Status.SKIPPED))
     output, record, events = finished(rows, records, tweet_ids=["3", "1", "2", "1"])
-    assert output.status is record.status is RunStatus.SUCCEEDED
+    assert output.status is record.status is RunStatus.PARTIAL
     assert record.kind == KIND
     told = {tweet["tweet_id"]: tweet for tweet in record.result["tweets"]}
     assert told["1"]["post_id"] == "901"
@@ -110,29 +117,71 @@ def test_every_outcome_is_told_with_its_reason_and_price(records: WorkflowRecord
     assert json.loads(events.entries[0]["Detail"])["post_id"] == "901"
 
 
-def test_a_post_in_doubt_makes_the_run_partial(records: WorkflowRecords) -> None:
+@pytest.mark.parametrize(
+    ("result", "missing"),
+    [
+        (
+            Unknown("the answer was lost"),
+            "the post of 1 is UNKNOWN (the answer was lost): the sweep goes on with it",
+        ),
+        (
+            NotSent("no credentials"),
+            "the post of 1 is CLAIMED (no credentials): the sweep goes on with it",
+        ),
+        (Refused(402, "X answered 402"), "the post of 1 is REJECTED: X answered 402"),
+    ],
+)
+def test_a_post_that_is_not_made_makes_the_run_partial_and_is_told_in_words(
+    records: WorkflowRecords, result: PostResult, missing: str
+) -> None:
     rows = MemoryRows()
-    published(rows, "1", Unknown("the answer was lost"))
+    published(rows, "1", result)
     output, record, _ = finished(rows, records, tweet_ids="1")
     assert output.status is RunStatus.PARTIAL
-    assert record.result["missing"] == [f"the post of 1 is {LedgerState.UNKNOWN}"]
+    assert record.result["missing"] == [missing]
+
+
+PROBLEM = {
+    "step": "PolishTweets",
+    "error": {
+        "Error": "RateLimited",
+        "Cause": json.dumps({"errorMessage": "openai responses: rate limit reached"}),
+    },
+}
 
 
 def test_a_step_that_failed_makes_the_run_partial_and_is_named(records: WorkflowRecords) -> None:
-    cause = json.dumps({"errorMessage": "openai responses: rate limit reached"})
-    problem = {"step": "PolishTweets", "error": {"Error": "RateLimited", "Cause": cause}}
-    output, record, _ = finished(MemoryRows(), records, problems=problem)
-    assert output.status is RunStatus.PARTIAL
+    rows = MemoryRows()
+    stored(rows, a_tweet(tweet_id="1"))
+    output, record, _ = finished(rows, records, problems=PROBLEM, tweet_ids=["1"])
+    assert output.status is record.status is RunStatus.PARTIAL
     [missing] = record.result["missing"]
     assert missing == "PolishTweets: RateLimited: openai responses: rate limit reached"
+    assert record.error is None
 
 
-def test_what_ended_the_run_makes_it_failed(records: WorkflowRecords) -> None:
-    failure = {"Error": "States.Runtime", "Cause": "broken"}
-    output, record, _ = finished(MemoryRows(), records, failure=failure)
+def test_where_a_step_failed_and_nothing_was_taken_up_the_run_has_failed(
+    records: WorkflowRecords,
+) -> None:
+    later = {"step": "ClassifyTweets", "error": {"Error": "KeyError", "Cause": ""}}
+    output, record, _ = finished(MemoryRows(), records, problems=[PROBLEM, later])
     assert output.status is record.status is RunStatus.FAILED
     assert record.error
-    assert record.error.message == "broken"
+    assert record.error.name == "RateLimited"
+    assert record.error.message == "openai responses: rate limit reached"
+
+
+def test_a_tweet_about_which_another_run_asked_is_told_as_waiting(
+    records: WorkflowRecords,
+) -> None:
+    rows = MemoryRows()
+    tweet = polished()
+    stored(rows, tweet)
+    requested(rows, tweet)
+    _, record, _ = finished(rows, records, workflow_id="another", tweet_ids=[tweet.tweet_id])
+    assert record.result["tweets"][0]["reason"] == (
+        f"{WORKFLOW} has asked a person, and nobody has decided yet"
+    )
 
 
 def test_what_was_waited_for_in_vain_is_held(records: WorkflowRecords) -> None:
@@ -172,9 +221,10 @@ def test_finishing_again_changes_nothing(records: WorkflowRecords) -> None:
     rows = MemoryRows()
     published(rows, "1", Created("901"))
     _, first, _ = finished(rows, records, tweet_ids=["1"])
-    problem = {"step": "PolishTweets", "error": {"Error": "RateLimited", "Cause": "x"}}
-    _, second, _ = finished(rows, records, tweet_ids=["1"], problems=[problem])
+    output, second, events = finished(rows, records, tweet_ids=["1"], problems=[PROBLEM])
     assert second == first
+    assert output.status is first.status
+    assert events.entries == []
 
 
 def test_many_posts_go_on_the_bus_ten_at_a_time(records: WorkflowRecords) -> None:

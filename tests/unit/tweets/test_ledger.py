@@ -224,3 +224,23 @@ def test_the_balance_names_what_cannot_be(rows: Rows) -> None:
     assert "tweet 102 is APPROVED, its entry POSTED" in account.faults
     assert balance([first], []).faults == ("entry 101 is of no tweet",)
     assert balance([], tweets).faults == ("tweet 101 is POSTED without an entry",)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 10])
+def test_the_newest_source_tweets_come_first_page_by_page(rows: Rows, limit: int) -> None:
+    ids = ["9", "10", "101"]
+    for tweet_id in ids:
+        claimed(rows, tweet_id=tweet_id, text=f"number {tweet_id}")
+    found: list[str] = []
+    before = None
+    while True:
+        page, before = PostLedger(rows).newest(ACCOUNT, limit=limit, before=before)
+        found += [entry.tweet_id for entry in page]
+        if before is None:
+            break
+    assert found == ids[::-1]
+    assert [e.tweet_id for e in PostLedger(rows).newest(ACCOUNT, limit=9, before="100")[0]] == [
+        "10",
+        "9",
+    ]
+    assert PostLedger(rows).newest("other", limit=9) == ([], None)

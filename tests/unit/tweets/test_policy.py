@@ -140,3 +140,14 @@ def test_credit_is_for_other_accounts_only() -> None:
     rules = some_policies()
     assert frame_of(a_tweet(), rules, own_account=OWN).after == ""
     assert frame_of(a_tweet(account="nasa"), rules, own_account=OWN).after == " via @nasa"
+
+
+def test_a_template_adds_nothing_that_the_text_has_so_that_our_own_post_stays_as_it_is() -> None:
+    template = Template(prefix="News:", suffix="More soon", hashtags=("#Film", "#Night"))
+    once = template.frame(None).around("It is out #night")
+    assert template.frame(None, "It is out #night").around("It is out #night") == (
+        "News: It is out #night More soon #Film"
+    )
+    assert template.frame(None, once).around(once) == once
+    review = a_tweet(type=TweetType.REVIEW, text="9/10, go. #filmreview")
+    assert frame_of(review, policies(), own_account=OWN).after == ""

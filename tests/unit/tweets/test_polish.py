@@ -1,9 +1,11 @@
 """Polishing, with models that are honest, out of policy, attacked, or down."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from marquee.errors import (
     CredentialsRefused,
@@ -13,7 +15,7 @@ from marquee.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from marquee.tweets.approval import Approvals, ApprovalState
+from marquee.tweets.approval import Approvals, ApprovalState, asked
 from marquee.tweets.characters import clean
 from marquee.tweets.language_model import LanguageModel, Unanswered
 from marquee.tweets.models import Status, Tweet, TweetType
@@ -26,6 +28,7 @@ from marquee.tweets.tweet_store import TweetStore
 from tests.support.tweet_tables import MemoryRows
 from tests.unit.tweets.attacks import ATTACKS
 from tests.unit.tweets.stage import (
+    NOW,
     Clock,
     FakeModel,
     a_run,
@@ -252,6 +255,39 @@ def test_in_mode_approve_every_post_waits_for_a_person() -> None:
     assert found(rows, tweet).status is Status.POLISHED
     assert output.approvals == (tweet.tweet_id,)
     assert output.posts == ()
+
+
+def waiting(rows: Rows, *, expires_at: datetime) -> Tweet:
+    """A polished tweet about which another run has asked a person."""
+    tweet = classified(status=Status.POLISHED, polished_text=POLISHED, final_text=POLISHED)
+    stored(rows, tweet)
+    question = asked(
+        tweet, POLISHED, "why", some_policies(), posting_account=tweet.account, now=NOW
+    )
+    state = {"state": ApprovalState.WAITING, "workflow_id": "other", "expires_at": expires_at}
+    assert Approvals(rows).wait(question.model_copy(update=state), SecretStr("token"))
+    return tweet
+
+
+def test_a_tweet_about_which_a_person_was_asked_is_left_to_their_word() -> None:
+    rows = MemoryRows()
+    tweet = waiting(rows, expires_at=NOW + timedelta(seconds=1))
+    output = polished(rows, saying(POLISHED))
+    assert (output.posts, output.approvals) == ((), ())
+    assert found(rows, tweet).status is Status.POLISHED
+    again = polished(rows, saying(POLISHED), run=a_run(mode=Mode.APPROVE))
+    assert again.approvals == (tweet.tweet_id,)
+
+
+def test_once_the_time_for_the_word_is_over_the_tweet_is_held() -> None:
+    rows = MemoryRows()
+    tweet = waiting(rows, expires_at=NOW)
+    output = polished(rows, saying(POLISHED))
+    assert (output.posts, output.counts["held"]) == ((), 1)
+    assert found(rows, tweet).status is Status.NEEDS_HUMAN
+    approval = Approvals(rows).get(tweet.account, tweet.tweet_id)
+    assert approval
+    assert approval.state is ApprovalState.HELD
 
 
 def test_a_run_of_one_type_leaves_the_others() -> None:

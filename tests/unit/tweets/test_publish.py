@@ -1,11 +1,22 @@
 """Publishing: what each answer of X leads to, who may send, and how long to wait."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from marquee.errors import BadInput, Misconfigured, NotFound, StoreUnavailable
+from marquee.errors import (
+    BadInput,
+    BreakerOpen,
+    Deferred,
+    Misconfigured,
+    NotFound,
+    SlotAhead,
+    SpendRefused,
+    StoreUnavailable,
+)
 from marquee.tweets.ledger import PostLedger
 from marquee.tweets.models import LedgerEntry, LedgerState, Outcome, Status
 from marquee.tweets.posting import (
@@ -49,8 +60,23 @@ class ScriptedX:
         self.sent: list[str] = []
         self.renewals = 0
         self.meanwhile: Callable[[], object] = lambda: None
+        self.misconfigured = ""
+        self.held: Exception | None = None
+        self.asked: list[str] = []
         self._results = list(results)
         self._renews = renews
+
+    def check_credentials(self) -> None:
+        if self.misconfigured:
+            raise Misconfigured(self.misconfigured)
+
+    @contextmanager
+    def admitted(self, text: str) -> Iterator[None]:
+        if self.held:
+            raise self.held
+        self.asked.append("admitted")
+        yield
+        self.asked.append("left")
 
     def create_post(self, text: str) -> PostResult:
         self.sent.append(text)
@@ -157,6 +183,106 @@ def test_without_new_credentials_a_401_is_the_last_word(rows: Rows) -> None:
     x = ScriptedX(Unauthorized("expired"), renews=False)
     assert publish(rows, x).state is LedgerState.REJECTED
     assert len(x.sent) == 1
+
+
+def test_what_only_an_operator_can_mend_fails_before_sending_is_taken(rows: Rows) -> None:
+    approved(rows)
+    x = ScriptedX(Created("9001"))
+    x.misconfigured = "client_id is not set"
+    for _ in range(2):
+        with pytest.raises(Misconfigured, match="client_id is not set"):
+            publish(rows, x)
+    entry = entry_of(rows)
+    assert (entry.state, entry.version, x.sent) == (LedgerState.CLAIMED, 1, [])
+    assert status_of(rows) is Status.APPROVED
+    x.misconfigured = ""
+    assert publish(rows, x).state is LedgerState.POSTED
+
+
+@pytest.mark.parametrize("state", [LedgerState.SENDING, LedgerState.POSTED])
+def test_credentials_matter_only_where_something_is_to_be_sent(
+    rows: Rows, state: LedgerState
+) -> None:
+    entry = moved(rows, claimed(rows), LedgerState.SENDING, owner="another", sending_at=START)
+    if state is LedgerState.POSTED:
+        moved(rows, entry, state, post_id="9001")
+    x = ScriptedX()
+    x.misconfigured = "client_id is not set"
+    assert publish(rows, x).state in {LedgerState.UNKNOWN, LedgerState.POSTED}
+
+
+SLOT_AT = START + timedelta(minutes=3)
+IN_VAIN: dict[str, Any] = {"provider": "x", "endpoint": "tweets"}
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        SlotAhead(at=SLOT_AT, **IN_VAIN),
+        Deferred("no slot is near", at=SLOT_AT, **IN_VAIN),
+        BreakerOpen("x has failed", at=SLOT_AT, **IN_VAIN),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_the_gateway_lets_go_later_waits_until_then_untouched(
+    rows: Rows, held: Exception
+) -> None:
+    approved(rows)
+    x = ScriptedX(Created("9001"))
+    x.held = held
+    outcome = publish(rows, x)
+    assert (outcome.state, outcome.wait_until) == (LedgerState.CLAIMED, SLOT_AT)
+    assert outcome.reason == str(held)
+    entry = entry_of(rows)
+    assert (entry.state, entry.version, entry.not_before, x.sent) == (
+        LedgerState.CLAIMED,
+        1,
+        None,
+        [],
+    )
+    x.held = None
+    assert publish(rows, x, now=SLOT_AT).state is LedgerState.POSTED
+
+
+@pytest.mark.parametrize(
+    "held", [SpendRefused("x is closed", **IN_VAIN), StoreUnavailable("the table is down")]
+)
+def test_what_is_not_admitted_for_good_rises_before_sending_is_taken(
+    rows: Rows, held: Exception
+) -> None:
+    approved(rows)
+    x = ScriptedX()
+    x.held = held
+    with pytest.raises(type(held)):
+        publish(rows, x)
+    entry = entry_of(rows)
+    assert (entry.state, entry.version, x.sent) == (LedgerState.CLAIMED, 1, [])
+
+
+def test_it_is_admitted_before_sending_is_taken_and_told_after_the_answer_is_stored() -> None:
+    x = ScriptedX(Created("9001"))
+
+    class Watched(MemoryRows):
+        def swap(self, *swaps: Swap) -> bool:
+            states = [(swap.item or {}).get("state") for swap in swaps]
+            x.asked += [str(state) for state in states if state]
+            return super().swap(*swaps)
+
+    x.meanwhile = lambda: x.asked.append("call")
+    watched = Watched()
+    approved(watched)
+    publish(watched, x)
+    assert x.asked == ["CLAIMED", "admitted", "SENDING", "call", "POSTED", "left"]
+
+
+def test_the_outcome_counts_where_the_post_stands(rows: Rows) -> None:
+    approved(rows)
+    x = ScriptedX(RateLimited(START + timedelta(minutes=7), "later"), Created("9001"))
+    waiting = publish(rows, x).model_dump(mode="json")["counts"]
+    until = START + timedelta(minutes=7)
+    assert waiting == {"state": "CLAIMED", "wait_until": until.isoformat()}
+    posted = publish(rows, x, now=until).model_dump(mode="json")["counts"]
+    assert posted == {"state": "POSTED", "post_id": "9001"}
 
 
 def test_credentials_that_cannot_be_renewed_now_leave_the_post_claimed(rows: Rows) -> None:

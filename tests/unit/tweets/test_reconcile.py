@@ -1,12 +1,22 @@
 """Reconciling: a post is adopted when it is seen, sent again when it is proved absent, or asked."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from marquee.errors import BadInput, NotFound, UpstreamUnavailable
+from marquee.errors import (
+    BadInput,
+    Conflict,
+    MarqueeError,
+    Misconfigured,
+    NotFound,
+    SlotAhead,
+    UpstreamUnavailable,
+)
 from marquee.tweets.ledger import PostLedger
 from marquee.tweets.models import LedgerEntry, LedgerState, Outcome, Status
 from marquee.tweets.posting import Created, OwnPost, PostResult, Unknown
@@ -25,7 +35,7 @@ from marquee.tweets.reconcile import (
 from marquee.tweets.rows import Rows
 from marquee.tweets.tweet_store import TweetStore
 from tests.support.tweet_tables import MemoryRows
-from tests.unit.tweets.test_ledger import claimed, moved, posted, status_of
+from tests.unit.tweets.test_ledger import approved, claimed, moved, posted, status_of
 from tests.unit.tweets.world import ACCOUNT, START, as_x_shows
 
 TEXT = "A film & a half: https://example.com/half"
@@ -41,11 +51,20 @@ def rows() -> Rows:
 class TimelineX:
     """X with a timeline that is handed in."""
 
-    def __init__(self, *posts: OwnPost, fails: bool = False) -> None:
+    def __init__(self, *posts: OwnPost, fails: bool = False, misconfigured: bool = False) -> None:
         self.posts = posts
         self.fails = fails
+        self.misconfigured = misconfigured
+        self.held: Exception | None = None
         self.sent: list[str] = []
         self.since: list[datetime] = []
+
+    def check_credentials(self) -> None:
+        if self.misconfigured:
+            raise Misconfigured("client_id is not set")
+
+    def admitted(self, text: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def create_post(self, text: str) -> PostResult:
         self.sent.append(text)
@@ -53,6 +72,8 @@ class TimelineX:
 
     def own_timeline(self, since: datetime) -> Sequence[OwnPost]:
         self.since.append(since)
+        if self.held:
+            raise self.held
         if self.fails:
             raise UpstreamUnavailable("reset", provider="x", endpoint="users/:id/tweets")
         return self.posts
@@ -171,6 +192,18 @@ def test_a_timeline_that_cannot_be_read_changes_nothing(rows: Rows) -> None:
     assert PostLedger(rows).get(ACCOUNT, "101") == before
 
 
+def test_without_a_slot_to_look_it_waits_for_one_and_nothing_is_changed(rows: Rows) -> None:
+    before = in_doubt(rows)
+    x = TimelineX(a_post())
+    at = START + timedelta(minutes=9)
+    x.held = SlotAhead(provider="x", endpoint="users/tweets", at=at)
+    outcome = look(rows, x)
+    assert (outcome.state, outcome.wait_until) == (LedgerState.UNKNOWN, at)
+    assert PostLedger(rows).get(before.account, before.tweet_id) == before
+    x.held = None
+    assert look(rows, x).state is LedgerState.POSTED
+
+
 def test_a_post_that_is_not_in_doubt_is_left_alone(rows: Rows) -> None:
     claimed(rows, text=TEXT)
     x = TimelineX(a_post())
@@ -183,8 +216,8 @@ def test_a_post_that_was_never_claimed_is_not_found(rows: Rows) -> None:
         look(rows, TimelineX())
 
 
-def decide(rows: Rows, state: LedgerState, post_id: str | None = None) -> Outcome:
-    decision = Decision(state=state, post_id=post_id, reason="I looked")
+def decide(rows: Rows, state: LedgerState, post_id: str | None = None) -> LedgerEntry:
+    decision = Decision.model_validate({"state": state, "post_id": post_id, "reason": "I looked"})
     return decide_post(REQUEST, decision, PostLedger(rows), now=START)
 
 
@@ -200,9 +233,11 @@ def test_a_human_decides_what_a_machine_cannot(
     rows: Rows, state: LedgerState, post_id: str | None, status: Status
 ) -> None:
     moved(rows, in_doubt(rows), LedgerState.NEEDS_HUMAN)
-    outcome = decide(rows, state, post_id)
-    assert (outcome.state, outcome.post_id, outcome.reason) == (state, post_id, "I looked")
+    entry = decide(rows, state, post_id)
+    assert (entry.state, entry.post_id, entry.reason) == (state, post_id, "I looked")
     assert status_of(rows) is status
+    # Said again, as one whose answer was lost: nothing more happens.
+    assert decide(rows, state, post_id) == entry == PostLedger(rows).get(ACCOUNT, "101")
 
 
 def test_what_x_refused_may_be_released_by_a_human(rows: Rows) -> None:
@@ -211,29 +246,60 @@ def test_what_x_refused_may_be_released_by_a_human(rows: Rows) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "post_id"),
+    ("state", "post_id", "error", "said"),
     [
-        (LedgerState.POSTED, None),
-        (LedgerState.CLAIMED, "9001"),
-        (LedgerState.SENDING, None),
-        (LedgerState.UNKNOWN, None),
-        (LedgerState.POSTED, "9002"),
+        (LedgerState.POSTED, None, BadInput, "post_id"),
+        (LedgerState.CLAIMED, "9001", BadInput, "post_id"),
+        (LedgerState.SENDING, None, ValidationError, "state"),
+        (LedgerState.UNKNOWN, None, ValidationError, "state"),
+        (LedgerState.POSTED, "9002", Conflict, "the post 9002 is that of tweet 100"),
     ],
 )
 def test_a_decision_that_cannot_be_is_refused(
-    rows: Rows, state: LedgerState, post_id: str | None
+    rows: Rows,
+    state: LedgerState,
+    post_id: str | None,
+    error: type[MarqueeError | ValidationError],
+    said: str,
 ) -> None:
     posted(rows, claimed(rows, tweet_id="100", text="first"), post_id="9002")
     before = moved(rows, in_doubt(rows), LedgerState.NEEDS_HUMAN)
-    with pytest.raises(BadInput):
+    with pytest.raises(error, match=said):
         decide(rows, state, post_id)
     assert PostLedger(rows).get(ACCOUNT, "101") == before
 
 
 def test_nobody_decides_while_a_machine_is_at_it(rows: Rows) -> None:
     in_doubt(rows)
-    with pytest.raises(BadInput):
+    with pytest.raises(Conflict, match="the post is UNKNOWN: there is nothing to decide"):
         decide(rows, LedgerState.CLAIMED)
+
+
+def test_what_x_refused_is_not_given_up_twice(rows: Rows) -> None:
+    moved(rows, in_doubt(rows), LedgerState.REJECTED)
+    with pytest.raises(Conflict, match="REJECTED already"):
+        decide(rows, LedgerState.REJECTED)
+
+
+def test_a_text_that_another_tweet_took_meanwhile_is_not_released(rows: Rows) -> None:
+    moved(rows, in_doubt(rows), LedgerState.REJECTED)
+    claimed(rows, tweet_id="102", text=TEXT)
+    with pytest.raises(Conflict, match="another tweet has its text"):
+        decide(rows, LedgerState.CLAIMED)
+
+
+def test_of_two_operators_at_once_one_decides(rows: Rows) -> None:
+    moved(rows, in_doubt(rows), LedgerState.NEEDS_HUMAN)
+
+    class Late(PostLedger):
+        def advance(self, before: LedgerEntry, after: LedgerEntry) -> LedgerEntry | None:
+            decide(rows, LedgerState.REJECTED)
+            return super().advance(before, after)
+
+    decision = Decision(state=LedgerState.CLAIMED, reason="it is not there")
+    with pytest.raises(Conflict, match="changed meanwhile"):
+        decide_post(REQUEST, decision, Late(rows), now=START)
+    assert status_of(rows) is Status.REJECTED
 
 
 def swept(rows: Rows, x: TimelineX, *, minutes: float, max_posts: int = 10) -> Sweep:
@@ -281,3 +347,18 @@ def test_one_that_fails_does_not_stop_the_sweep_and_a_human_is_named(rows: Rows)
     assert done.needs_human == ("103",)
     [failure] = done.failed
     assert failure.startswith("101: UpstreamUnavailable")
+
+
+def test_an_account_that_cannot_post_is_named_once_and_takes_no_turn_of_another(
+    rows: Rows,
+) -> None:
+    for tweet_id in ("101", "102"):
+        claimed(rows, tweet_id=tweet_id, text=tweet_id)
+    theirs = approved(rows, tweet_id="103", text="103")
+    PostLedger(rows).claim("another", theirs, now=START + timedelta(seconds=1))
+    xs = {ACCOUNT: TimelineX(misconfigured=True), "another": TimelineX()}
+    clock = lambda: START + timedelta(minutes=6)  # noqa: E731 - one line says it
+    done = sweep(PostLedger(rows), TweetStore(rows), xs.__getitem__, max_posts=1, clock=clock)
+    assert done.failed == ("101: Misconfigured: client_id is not set",)
+    assert [outcome.tweet_id for outcome in done.outcomes] == ["103"]
+    assert (xs[ACCOUNT].sent, done.left) == ([], 0)

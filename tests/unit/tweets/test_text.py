@@ -1,12 +1,15 @@
 """Text as X counts it, what it holds, and when two texts are one post."""
 
+import time
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marquee.tweets.text import (
+    LONGEST_LINK,
     MAX_WEIGHTED_LENGTH,
     Entities,
     entities,
@@ -147,3 +150,50 @@ def test_the_hash_is_that_of_what_x_does_not_rewrite(same: str) -> None:
 
 def test_other_words_have_another_hash() -> None:
     assert text_hash(WORDS) != text_hash(WORDS.replace("8", "9"))
+
+
+LONG: dict[str, Callable[[int], str]] = {
+    "combining marks": lambda n: "\u0301" * n,
+    "marks behind a domain": lambda n: "a.co" + "\u0301" * n,
+    "a script without spaces": lambda n: "映" * n,
+    "a word before a scheme": lambda n: "映" * n + "http://",
+    "a host that is no name": lambda n: "http://" + "\u0301" * n,
+    "a long label": lambda n: "a" * n + "映.com",
+    "a long label with hyphens": lambda n: "a-" * (n // 2) + "映.com",
+    "a long last label": lambda n: "http://x." + "映" * n,
+    "many labels": lambda n: "http://-a" + ".co" * (n // 3),
+    "many labels that end in none": lambda n: "a" + ".co" * (n // 3) + "-",
+    "hosts in a path": lambda n: "映.画" + "/a.b" * (n // 4),
+    "links in a link": lambda n: "http://a.com/" * (n // 13) + "@",
+    "open parentheses": lambda n: "http://a.com/" + "(a" * (n // 2),
+    "a mention": lambda n: "@" + "a" * n + ".co",
+    "a hashtag": lambda n: "#" + "\u0301" * n,
+    "a number": lambda n: "1." * (n // 2),
+}
+
+
+def least_seconds(text: str) -> float:
+    """Of two runs, in time of the processor."""
+    taken = []
+    for _ in range(2):
+        began = time.process_time()
+        entities(text)
+        taken.append(time.process_time() - began)
+    return min(taken)
+
+
+@pytest.mark.parametrize("long", LONG.values(), ids=LONG)
+def test_a_text_four_times_as_long_takes_about_four_times_as_long(
+    long: Callable[[int], str],
+) -> None:
+    def growth() -> float:
+        return least_seconds(long(20_000)) / least_seconds(long(5_000))
+
+    # Of what grows with the square it is 16, each time; a cold cache may spoil one.
+    assert any(growth() < 9 for _ in range(3))
+
+
+def test_a_link_that_x_finds_too_long_is_none() -> None:
+    at_most = "https://example.com/" + "a" * (LONGEST_LINK - len("https://example.com/"))
+    assert [span.found for span in url_spans(f"{at_most}!")] == [at_most]
+    assert url_spans(f"{at_most}a!") == []

@@ -113,3 +113,33 @@ def test_a_write_whose_answer_was_lost_is_found_by_reading(raises: bool) -> None
 def test_a_write_that_was_not_done_says_so() -> None:
     with pytest.raises(StoreUnavailable):
         TweetStore(LostAnswers(raises=True, writes=False)).put(a_tweet())
+
+
+@pytest.mark.parametrize("status", [None, Status.DOWNLOADED])
+@pytest.mark.parametrize("limit", [1, 2, 3, 10])
+def test_the_newest_tweets_come_first_page_by_page(
+    rows: Rows, status: Status | None, limit: int
+) -> None:
+    store = TweetStore(rows)
+    for tweet_id in ("9", "10", "101"):
+        store.put(a_tweet(tweet_id=tweet_id))
+    store.put(a_tweet(account="other", tweet_id="50"))
+    found: list[str] = []
+    before = None
+    while True:
+        page, before = store.newest("nasa", status=status, limit=limit, before=before)
+        found += [tweet.tweet_id for tweet in page]
+        if before is None:
+            break
+    assert found == ["101", "10", "9"]
+    # What is gone meanwhile is as good a place to go on from.
+    assert store.newest("nasa", status=status, limit=9, before="10")[0] == [a_tweet(tweet_id="9")]
+
+
+def test_tweets_of_another_status_are_left_out(rows: Rows) -> None:
+    store = TweetStore(rows)
+    store.put(a_tweet(tweet_id="9"))
+    store.put(a_tweet(tweet_id="10", status=Status.SKIPPED))
+    [found] = store.newest("nasa", status=Status.SKIPPED, limit=9)[0]
+    assert found.tweet_id == "10"
+    assert len(store.newest("nasa", status=None, limit=9)[0]) == 2

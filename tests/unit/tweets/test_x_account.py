@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import requests
@@ -16,6 +16,7 @@ from marquee.errors import (
     BadInput,
     CreditsDepleted,
     Misconfigured,
+    StoreUnavailable,
     UpstreamError,
     UpstreamNotFound,
     UpstreamTimeout,
@@ -39,6 +40,7 @@ from marquee.tweets.posting import (
     XAccount,
 )
 from marquee.tweets.publish import PublishTweetInput, publish_tweet
+from marquee.tweets.rows import Swap
 from marquee.tweets.tweet_store import TweetStore
 from marquee.tweets.x_account import XApi
 from marquee.tweets.x_session import TWEEPY_ROOT, XSession
@@ -214,13 +216,75 @@ def test_a_token_of_another_account_posts_nothing(upstreams: Upstreams) -> None:
     assert "belong to @butaca_nueve" in result.reason
     with pytest.raises(Misconfigured, match="nothing is posted"):
         made.x.own_timeline(now())
+    with pytest.raises(Misconfigured, match="nothing is posted"):
+        made.again().check_credentials()
     assert upstreams.posts() == []
+
+
+def test_a_token_of_another_account_is_found_out_where_the_right_one_was_known(
+    upstreams: Upstreams, made: Made
+) -> None:
+    made.x.create_post("One")
+    made.ssm.values |= oauth2_parameters(upstreams, "butaca_nueve").values
+    with pytest.raises(Misconfigured, match="belong to @butaca_nueve"):
+        made.again().check_credentials()
+    assert isinstance(made.again().create_post("Two"), NotSent)
+    assert [post["text"] for post in upstreams.posts()] == ["One"]
+
+
+def test_a_post_whose_credentials_only_an_operator_can_mend_is_not_begun(
+    upstreams: Upstreams, made: Made
+) -> None:
+    tweet = approved("Words")
+    rows = made.rows
+    TweetStore(rows).put(tweet)
+    request = PublishTweetInput(account=ACCOUNT, source=ACCOUNT, tweet_id=tweet.tweet_id)
+
+    def publish() -> LedgerState:
+        tweets, ledger = TweetStore(rows), PostLedger(rows)
+        return publish_tweet(request, tweets, ledger, made.again(), clock=now).state
+
+    client_id = made.ssm.values.pop("client_id")
+    with pytest.raises(Misconfigured, match="client_id is not set"):
+        publish()
+    entry = PostLedger(rows).get(ACCOUNT, tweet.tweet_id)
+    assert entry
+    assert [change.to for change in entry.history] == [LedgerState.CLAIMED]
+    made.ssm.values["client_id"] = client_id
+    assert publish() is LedgerState.POSTED
+
+
+def test_what_may_pass_does_not_fail_the_check_of_credentials(
+    upstreams: Upstreams, made: Made
+) -> None:
+    upstreams.fault("x", "status", status=503, route="/2/users/me")
+    made.x.check_credentials()
+    made.ssm.reads_refused = "ThrottlingException"
+    made.again().check_credentials()
+    made.ssm.reads_refused = None
+    assert isinstance(made.x.create_post("Words"), Created)
 
 
 def test_x_is_asked_once_whose_credentials_they_are(upstreams: Upstreams, either: Made) -> None:
     either.x.create_post("One")
+    either.again().check_credentials()
     either.again().create_post("Two")
     assert len(sent(upstreams, "/2/users/me")) == 1
+
+
+def test_x_is_asked_again_where_the_row_cannot_be_read_or_written(upstreams: Upstreams) -> None:
+    class Down(MemoryRows):
+        def get(self, *key: Any) -> NoReturn:
+            raise StoreUnavailable("down")
+
+        def swap(self, *swaps: Swap) -> NoReturn:
+            raise StoreUnavailable("down")
+
+    made = Made(upstreams, oauth1_parameters(upstreams, ACCOUNT))
+    made.rows = Down()
+    for number in (1, 2):
+        assert isinstance(made.again().create_post(f"Words {number}"), Created)
+        assert len(sent(upstreams, "/2/users/me")) == number
 
 
 def test_nothing_is_sent_where_x_does_not_say_who_we_are(upstreams: Upstreams, made: Made) -> None:
@@ -318,9 +382,10 @@ def test_the_own_timeline_has_all_pages_since_then(upstreams: Upstreams, either:
 
 
 def test_an_own_post_is_found_again_behind_its_short_link(upstreams: Upstreams, made: Made) -> None:
+    since = now()
     result = made.x.create_post("R & R: https://a.example.com/b")
     assert isinstance(result, Created)
-    [found] = [p for p in made.x.own_timeline(now()) if p.post_id == result.post_id]
+    [found] = [p for p in made.x.own_timeline(since) if p.post_id == result.post_id]
     assert found.text.startswith("R &amp; R: https://t.co/")
 
 
@@ -354,14 +419,20 @@ def test_a_second_page_that_fails_fails_the_whole(upstreams: Upstreams, made: Ma
 
 def test_the_tweets_of_others_are_read_as_x_gives_them(upstreams: Upstreams, made: Made) -> None:
     user_id = made.x.user_id("butaca_nueve")
-    page = made.x.timeline(user_id, since_id=None, at_most=100, replies=True, retweets=True)
+    page = made.x.timeline(
+        user_id, since_id=None, at_most=100, replies=True, retweets=True, usd_per_post=0.005
+    )
     assert len(page.posts) == 30
     assert not page.has_more
     assert {"created_at", "lang"} <= set(page.posts[0])
-    own = made.x.timeline(user_id, since_id=None, at_most=5, replies=False, retweets=False)
+    own = made.x.timeline(
+        user_id, since_id=None, at_most=5, replies=False, retweets=False, usd_per_post=0.005
+    )
     assert own.has_more
     newest = str(page.posts[0]["id"])
-    after = made.x.timeline(user_id, since_id=newest, at_most=5, replies=True, retweets=True)
+    after = made.x.timeline(
+        user_id, since_id=newest, at_most=5, replies=True, retweets=True, usd_per_post=0.005
+    )
     assert (list(after.posts), after.has_more) == ([], False)
 
 
@@ -369,7 +440,9 @@ def test_who_is_not_there_is_not_found(upstreams: Upstreams, made: Made) -> None
     with pytest.raises(UpstreamNotFound, match="Could not find user"):
         made.x.user_id("nobody_at_all")
     with pytest.raises(UpstreamNotFound):
-        made.x.timeline("1", since_id=None, at_most=5, replies=True, retweets=True)
+        made.x.timeline(
+            "1", since_id=None, at_most=5, replies=True, retweets=True, usd_per_post=0.005
+        )
 
 
 @pytest.mark.parametrize(

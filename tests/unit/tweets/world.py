@@ -7,6 +7,7 @@ effects that go wrong, and how.
 import html
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -422,6 +423,12 @@ class FakeX:
     def __init__(self, world: World) -> None:
         self._world = world
         self._may_send_again = False
+
+    def check_credentials(self) -> None:
+        """Nothing but a setting stops us here, and none does."""
+
+    def admitted(self, text: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def create_post(self, text: str) -> PostResult:
         world = self._world

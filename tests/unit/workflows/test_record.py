@@ -1,10 +1,11 @@
 """The workflow record: who may write what, and what is read back."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -199,3 +200,112 @@ def test_what_is_stored_is_read_back_as_json_can_say_it(value: dict[str, Any]) -
 @given(number=st.floats(-1, 1).map(lambda x: round(x, 6)))
 def test_a_fraction_is_read_back_as_it_was(number: float) -> None:
     assert from_item(to_item({"x": number})) == {"x": number}
+
+
+def test_a_repetition_says_whose_it_is(records: WorkflowRecords) -> None:
+    opened(records, rerun_of="movie_search-0123456789abcdef-0")
+    assert read(records).rerun_of == "movie_search-0123456789abcdef-0"
+    opened(records, "another")
+    assert read(records, "another").rerun_of is None
+
+
+DAY = timedelta(days=1)
+
+
+def forgotten(records: WorkflowRecords, before: datetime) -> int:
+    return sum(records.forget_ended(KIND, before))
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.RUNNING])
+def test_a_record_that_ended_before_is_forgotten_and_a_younger_one_is_not(
+    records: WorkflowRecords, status: Status
+) -> None:
+    for name, end in (("old", NOW), ("young", NOW + DAY)):
+        opened(records, name)
+        records.close(name, KIND, status, now=end)
+    assert forgotten(records, NOW) == 0
+    assert forgotten(records, NOW + DAY) == 1
+    assert records.get("old") is None
+    assert read(records, "young").status is status
+    assert forgotten(records, NOW + DAY) == 0
+
+
+def test_what_runs_is_never_forgotten_nor_is_another_kind(records: WorkflowRecords) -> None:
+    opened(records, "running")
+    records.open("other", "tweet_pipeline", trigger="api", request={}, now=NOW)
+    records.close("other", "tweet_pipeline", Status.SUCCEEDED, now=NOW)
+    assert forgotten(records, NOW + 365 * DAY) == 0
+    assert read(records, "running").status is Status.RUNNING
+    assert records.get("other") is not None
+
+
+def test_what_counts_the_executions_is_no_record_and_stays(
+    records: WorkflowRecords, settings: Settings
+) -> None:
+    flight: dict[str, Any] = {
+        "workflow_id": f"flight#{KIND}#0",
+        "generation": 3,
+        "taken_at": NOW.isoformat(),
+    }
+    table(settings.workflows_table).put_item(Item=flight)
+    opened(records)
+    records.close(ID, KIND, Status.SUCCEEDED, now=NOW)
+    assert forgotten(records, NOW + DAY) == 1
+    assert table(settings.workflows_table).scan()["Items"] == [flight]
+
+
+def test_more_records_than_a_page_shows_are_forgotten(settings: Settings) -> None:
+    class Paging:
+        """The table, its queries answering one item at a time."""
+
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+        def query(self, **arguments: Any) -> Any:
+            return self._inner.query(**arguments, Limit=1)
+
+    records = WorkflowRecords(table(settings.workflows_table))
+    for number in range(5):
+        opened(records, f"run-{number}", now=NOW + number * timedelta(seconds=1))
+        if number != 2:
+            records.close(f"run-{number}", KIND, Status.FAILED, now=NOW + DAY)
+    paging: Any = Paging(table(settings.workflows_table))
+    assert forgotten(WorkflowRecords(paging), NOW + 2 * DAY) == 4
+    assert records.get("run-2") is not None
+
+
+def test_a_record_that_lives_again_since_the_index_was_read_stays(settings: Settings) -> None:
+    class Behind:
+        """The table, its index showing a record as it was."""
+
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+        def query(self, **_: Any) -> Any:
+            return {"Items": [{"workflow_id": ID}, {"workflow_id": "gone"}]}
+
+    records = WorkflowRecords(table(settings.workflows_table))
+    opened(records)
+    behind: Any = Behind(table(settings.workflows_table))
+    assert forgotten(WorkflowRecords(behind), NOW + DAY) == 0
+    assert read(records).status is Status.RUNNING
+
+
+def test_a_refusal_other_than_the_condition_ends_the_forgetting(settings: Settings) -> None:
+    class Denying:
+        def query(self, **_: Any) -> Any:
+            return {"Items": [{"workflow_id": ID}]}
+
+        def delete_item(self, **_: Any) -> Any:
+            refusal: Any = {"Error": {"Code": "AccessDeniedException", "Message": ""}}
+            raise ClientError(refusal, "DeleteItem")
+
+    denying: Any = Denying()
+    with pytest.raises(ClientError, match="AccessDenied"):
+        forgotten(WorkflowRecords(denying), NOW)

@@ -15,16 +15,17 @@ from marquee.errors import StoreUnavailable
 from marquee.settings import Settings
 from marquee.workflows.record import Status, StepRecord, WorkflowRecords
 from marquee.workflows.start import (
+    BELIEVED_FOR,
     FLIGHT_KEPT_FOR,
-    LONGEST_EXECUTION,
     MAX_TURNS,
     STARTED_WITHIN,
+    Executions,
     Started,
     digest_of,
-    execution_starter,
     start_once,
 )
 from tests.support.builders import NOW
+from tests.support.installation import executions
 
 KIND = "movie_search"
 REQUEST = {"movie_name": "RRR", "max_reviews": 10}
@@ -37,12 +38,18 @@ class Machine:
 
     def __init__(self) -> None:
         self.started: list[tuple[str, str]] = []
+        self.running: set[str] = set()
+        self.asked: list[str] = []
         self.refusal: Exception | None = None
 
     def start(self, name: str, payload: str) -> None:
         if self.refusal:
             raise self.refusal
         self.started.append((name, payload))
+
+    def is_running(self, name: str) -> bool:
+        self.asked.append(name)
+        return name in self.running
 
     @property
     def names(self) -> list[str]:
@@ -73,10 +80,11 @@ def ask(flights: Any, records: WorkflowRecords, machine: Machine) -> Ask:
             "fresh_for": FRESH_FOR,
             "flights": flights,
             "records": records,
-            "start": machine.start,
+            "executions": machine,
+            "request": REQUEST,
             "now": NOW,
         }
-        return start_once(KIND, REQUEST, **{**defaults, **arguments})
+        return start_once(KIND, **{**defaults, **arguments})
 
     return ask
 
@@ -122,9 +130,10 @@ def test_a_request_joins_the_execution_that_runs(
 ) -> None:
     ask()
     stepped(records, name(1))
-    for seconds in (1, 60, 15 * 60):
+    for seconds in (1, 60, 119):
         assert ask(now=NOW + seconds * SECOND) == Started(workflow_id=name(1), joined=True)
     assert machine.names == [name(1)]
+    assert machine.asked == []
 
 
 @pytest.mark.parametrize(
@@ -191,15 +200,18 @@ def test_a_starter_that_died_between_record_and_start_is_replaced_under_the_same
     class Dying(BaseException):
         """Not an Exception: nothing is tidied up, as when a process is killed."""
 
-    def die(name: str, payload: str) -> None:
-        raise Dying
+    class Deadly(Machine):
+        def start(self, name: str, payload: str) -> None:
+            raise Dying
 
     with pytest.raises(Dying):
-        ask(start=die)
+        ask(executions=Deadly())
     assert ask(now=NOW + SECOND) == Started(workflow_id=name(1), joined=True)
     late = NOW + STARTED_WITHIN + SECOND
-    assert ask(now=late) == Started(workflow_id=name(1), joined=False)
-    assert machine.names == [name(1)]
+    # Equal is not the same: what starts is what the record says.
+    equal = {**REQUEST, "movie_name": "rrr"}
+    assert ask(request=equal, now=late) == Started(workflow_id=name(1), joined=False)
+    assert machine.started == [(name(1), '{"max_reviews": 10, "movie_name": "RRR"}')]
 
 
 def test_a_start_that_is_refused_closes_the_record_and_the_next_request_starts_anew(
@@ -224,18 +236,25 @@ def test_an_execution_that_never_reported_is_given_up_after_the_longest_time(
     ask: Ask, machine: Machine
 ) -> None:
     ask()
-    late = NOW + LONGEST_EXECUTION
+    late = NOW + BELIEVED_FOR
     assert ask(now=late) == Started(workflow_id=name(2), joined=False)
     assert machine.names == [name(1), name(2)]
 
 
-def test_an_execution_that_stopped_reporting_is_given_up_after_the_longest_time(
-    ask: Ask, records: WorkflowRecords
+def test_a_record_that_says_running_for_long_is_joined_while_step_functions_says_the_same(
+    ask: Ask, machine: Machine, records: WorkflowRecords
 ) -> None:
     ask()
     stepped(records, name(1))
-    assert ask(now=NOW + LONGEST_EXECUTION - SECOND).joined
-    assert ask(now=NOW + LONGEST_EXECUTION) == Started(workflow_id=name(2), joined=False)
+    machine.running = {name(1)}
+    assert ask(now=NOW + BELIEVED_FOR - SECOND).joined
+    assert machine.asked == []
+    week = timedelta(days=7)
+    for age in (BELIEVED_FOR, week):
+        assert ask(now=NOW + age) == Started(workflow_id=name(1), joined=True)
+    machine.running = set()
+    assert ask(now=NOW + week) == Started(workflow_id=name(2), joined=False)
+    assert machine.asked == [name(1)] * 3
 
 
 def test_a_flight_whose_record_has_expired_starts_a_new_generation(
@@ -342,16 +361,65 @@ def test_a_refusal_other_than_the_condition_is_raised(ask: Ask) -> None:
         ask(flights=Denied())
 
 
-def test_starting_what_is_there_already_changes_nothing(settings: Settings) -> None:
-    stepfunctions = boto3.client("stepfunctions")
-    start = execution_starter(stepfunctions, settings.movie_search_arn)
-    start("run-1", '{"movie_name": "RRR"}')
-    start("run-1", '{"movie_name": "Dune"}')
-    answer = stepfunctions.list_executions(stateMachineArn=settings.movie_search_arn)
-    assert [execution["name"] for execution in answer["executions"]] == ["run-1"]
+@pytest.fixture
+def searches(settings: Settings) -> Executions:
+    """Those of a state machine on moto, where one runs until it is stopped."""
+    return Executions(boto3.client("stepfunctions"), settings.movie_search_arn)
 
 
-def test_any_other_refusal_of_a_start_is_raised(settings: Settings) -> None:
-    nowhere = settings.movie_search_arn + "-gone"
+def test_starting_what_is_there_already_changes_nothing(
+    searches: Executions, settings: Settings
+) -> None:
+    searches.start("run-1", '{"movie_name": "RRR"}')
+    searches.start("run-1", '{"movie_name": "Dune"}')
+    assert executions(settings) == ["run-1"]
+
+
+def test_an_execution_runs_until_it_is_stopped(searches: Executions, settings: Settings) -> None:
+    searches.start("run-1", "{}")
+    assert searches.is_running("run-1")
+    assert searches.stop("run-1", "nobody needs it")
+    assert not searches.is_running("run-1")
+    answer = boto3.client("stepfunctions").list_executions(
+        stateMachineArn=settings.movie_search_arn
+    )
+    assert [execution["status"] for execution in answer["executions"]] == ["ABORTED"]
+    assert searches.stop("run-1", "twice does not harm")
+
+
+def test_what_never_began_neither_runs_nor_is_stopped(searches: Executions) -> None:
+    assert not searches.is_running("nobody")
+    assert not searches.stop("nobody", "it is not there")
+
+
+@pytest.mark.parametrize(("status", "is_over"), [("FAILED", True), ("RUNNING", False)])
+def test_a_refusal_to_stop_what_has_ended_is_none(status: str, is_over: bool) -> None:
+    class Strict:
+        """Holds what AWS leaves open against us: it stops only what runs."""
+
+        def stop_execution(self, **_: str) -> None:
+            raise ClientError(
+                {"Error": {"Code": "ValidationException", "Message": "not running"}},
+                "StopExecution",
+            )
+
+        def describe_execution(self, **_: str) -> dict[str, str]:
+            return {"status": status}
+
+    executions = Executions(Strict(), "arn:aws:states:us-east-1:1:stateMachine:m")
+    if is_over:
+        assert executions.stop("run-1", "nobody needs it")
+    else:
+        with pytest.raises(ClientError, match="ValidationException"):
+            executions.stop("run-1", "nobody needs it")
+
+
+def test_any_other_refusal_is_raised(settings: Settings) -> None:
+    nowhere = Executions(boto3.client("stepfunctions"), settings.movie_search_arn + "-gone")
     with pytest.raises(ClientError, match="StateMachineDoesNotExist"):
-        execution_starter(boto3.client("stepfunctions"), nowhere)("run-1", "{}")
+        nowhere.start("run-1", "{}")
+    nothing = Executions(boto3.client("stepfunctions"), "no-arn")
+    with pytest.raises(ClientError, match="InvalidArn"):
+        nothing.is_running("run-1")
+    with pytest.raises(ClientError, match="InvalidArn"):
+        nothing.stop("run-1", "in vain")

@@ -41,9 +41,9 @@ def test_the_record_says_how_the_step_ended_with_its_counts_and_its_tally(
     records: WorkflowRecords,
 ) -> None:
     def find(event: JsonObject) -> JsonObject:
-        current_tally().add_call("tmdb", successful=True)
-        current_tally().add_call("tmdb", successful=True)
-        current_tally().add_call("x", successful=False, cost_usd=0.05)
+        current_tally().add_call("tmdb", "movie")
+        current_tally().add_call("tmdb", "movie")
+        current_tally().add_call("x", "search", error="UpstreamTimeout", usd=0.05)
         return {"counts": {"candidates": 3}}
 
     run(find)
@@ -97,7 +97,7 @@ def test_a_failure_is_raised_and_recorded_with_what_was_done_until_then(
     refused = UpstreamTimeout("no answer", provider="tmdb", endpoint="search/movie")
 
     def find(event: JsonObject) -> JsonObject:
-        current_tally().add_call("tmdb", successful=False)
+        current_tally().add_call("tmdb", "movie", error="UpstreamTimeout")
         raise refused
 
     with pytest.raises(UpstreamTimeout) as raised:
@@ -112,7 +112,7 @@ def test_a_failure_is_raised_and_recorded_with_what_was_done_until_then(
 
 def test_the_attempt_that_follows_a_failed_one_keeps_it(records: WorkflowRecords) -> None:
     def fail(event: JsonObject) -> JsonObject:
-        current_tally().add_call("tmdb", successful=False)
+        current_tally().add_call("tmdb", "movie", error="UpstreamTimeout")
         raise StoreUnavailable("throttled")
 
     for attempt in (1, 2):

@@ -4,15 +4,16 @@ import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from pydantic import BaseModel
 
-from marquee.errors import StoreUnavailable
-from marquee.observability import current_tally
+from marquee.errors import FunctionFailed, StoreUnavailable
+from marquee.observability import Stopwatch, StoreRequest, current_tally
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import DynamoDBServiceResource, Table
@@ -23,6 +24,11 @@ BOUNDED = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
 )
 """boto3's defaults wait 60 s for an answer; a step has less than that in all."""
+
+ONCE = Config(
+    connect_timeout=2, read_timeout=25, retries={"mode": "standard", "total_max_attempts": 1}
+)
+"""For a function that is waited for: below the 29 s of the API, and never called twice."""
 
 STORE_ERRORS = (ClientError, BotoCoreError)
 """What boto3 raises when a request was refused or never answered."""
@@ -38,6 +44,7 @@ _PASSING = {
     "ServiceUnavailableException",
     "Throttling",
     "ThrottlingException",
+    "TooManyRequestsException",
     "TransactionInProgressException",
 }
 
@@ -48,6 +55,8 @@ def as_store_error(error: Exception) -> Exception:
         return error
     return StoreUnavailable(str(error))
 
+
+_WATCH = "marquee_watch"
 
 _COUNTED = {
     "GetItem",
@@ -67,19 +76,45 @@ def client(service: str, config: Config = BOUNDED) -> Any:
     return boto3.client(service, config=config)  # type: ignore[call-overload]  # by name
 
 
+def invoke(function: str, payload: Mapping[str, Any]) -> Any:
+    """What a function of ours answers; it is called once and waited for.
+
+    Raises FunctionFailed with the name of the error that ended it, or StoreUnavailable where
+    Lambda has no room for it; a refusal for good rises as it is.
+    """
+    try:
+        answer = client("lambda", ONCE).invoke(
+            FunctionName=function, Payload=json.dumps(payload).encode()
+        )
+        said = json.loads(answer["Payload"].read())
+    except ReadTimeoutError as error:
+        raise FunctionFailed("Timeout", "it did not answer in time") from error
+    except STORE_ERRORS as error:
+        raise as_store_error(error) from error
+    if "FunctionError" in answer:
+        raise FunctionFailed(said.get("errorType", "Error"), said.get("errorMessage", ""))
+    return said
+
+
 @cache
 def dynamodb() -> "DynamoDBServiceResource":
     """The DynamoDB resource; every request reports its units to the current tally."""
     resource = boto3.resource("dynamodb", config=BOUNDED)
     events = resource.meta.client.meta.events
     events.register("before-parameter-build.dynamodb", _ask_for_units)
+    events.register("before-call.dynamodb", _start_watch)
     events.register("after-call.dynamodb", _count_units)
+    events.register("after-call-error.dynamodb", _count_silence)
     return resource
 
 
+_making = Lock()
+
+
 def table(name: str) -> "Table":
-    """The DynamoDB table called ``name``."""
-    return dynamodb().Table(name)
+    """The DynamoDB table called ``name``, for the thread that asks for it."""
+    with _making:  # boto3's resources may not be shared by threads, only their clients
+        return dynamodb().Table(name)
 
 
 def _ask_for_units(params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -87,10 +122,18 @@ def _ask_for_units(params: dict[str, Any], model: Any, **_: Any) -> None:
         params.setdefault("ReturnConsumedCapacity", "TOTAL")
 
 
-def _count_units(model: Any, parsed: Mapping[str, Any], http_response: Any, **_: Any) -> None:
+def _start_watch(context: dict[str, Any], **_: Any) -> None:
+    context[_WATCH] = Stopwatch()
+
+
+def _count_units(
+    model: Any, parsed: Mapping[str, Any], http_response: Any, context: Any, **_: Any
+) -> None:
     tally = current_tally()
     failed = http_response.status_code >= 400
-    tally.operations[f"{model.name}.failed" if failed else model.name] += 1
+    error = parsed.get("Error", {}).get("Code") or "Unknown" if failed else ""
+    retries = parsed.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+    tally.store_requests.append(StoreRequest(model.name, error, context[_WATCH].ms, retries))
     consumed = parsed.get("ConsumedCapacity") or []
     for entry in consumed if isinstance(consumed, Sequence) else [consumed]:
         units = float(entry.get("CapacityUnits", 0.0))
@@ -98,6 +141,14 @@ def _count_units(model: Any, parsed: Mapping[str, Any], http_response: Any, **_:
             tally.read_units += units
         else:
             tally.write_units += units
+
+
+def _count_silence(exception: Exception, event_name: str, context: Any, **_: Any) -> None:
+    """Count a request that was never answered."""
+    operation, error = event_name.rpartition(".")[2], type(exception).__name__
+    retries = context.get("retries", {}).get("attempt", 1) - 1
+    request = StoreRequest(operation, error, context[_WATCH].ms, retries)
+    current_tally().store_requests.append(request)
 
 
 def to_item(value: BaseModel | Mapping[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,16 @@
     MarqueeError
     ├── BadInput             the request is wrong; names the field; never retried
     ├── NotFound             nothing is stored under that id
+    ├── Conflict             what is asked for is well said, but does not fit the state of the thing
     ├── Misconfigured        a setting or secret is missing or malformed; names it
     ├── StoreUnavailable     DynamoDB or SQS refused after the client's own retries
+    ├── FunctionFailed       another function of ours ended in an error; carries its name
+    ├── SlotAhead            our quota: the call may be made at the time that is booked for it
     └── UpstreamError        an upstream did not give an answer; carries provider, endpoint, status
+        ├── NotAdmitted          our own gateway let no call go; carries when it may, where known
+        │   ├── Deferred             the quota has no slot in reach
+        │   ├── SpendRefused         it could pass a cap, or the provider's credits are used up
+        │   └── BreakerOpen          the upstream has failed too often of late
         ├── UpstreamTimeout      no answer within the deadline            (transient)
         ├── UpstreamUnavailable  reset, 5xx, or an answer that is no JSON (transient)
         ├── RateLimited          429; carries the time of the reset       (transient)
@@ -47,12 +54,27 @@ class NotFound(MarqueeError):
     """Nothing is stored under that id."""
 
 
+class Conflict(MarqueeError):
+    """The thing is in a state that does not allow it; the same request may fit later, or never.
+
+    The message says which state, and what may be done in it.
+    """
+
+
 class Misconfigured(MarqueeError):
     """A setting or secret is missing or malformed; the message names it."""
 
 
 class StoreUnavailable(MarqueeError):
     """DynamoDB or SQS refused after the client's own retries."""
+
+
+class FunctionFailed(MarqueeError):
+    """Another function of ours ended in an error, or gave no answer; ``name`` is its class."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class UpstreamError(MarqueeError):
@@ -68,6 +90,43 @@ class UpstreamError(MarqueeError):
         self.provider = provider
         self.endpoint = endpoint
         self.status = status
+
+
+class SlotAhead(MarqueeError):
+    """No call now: it has a slot at ``at``. Whoever can wait comes again then, under its name.
+
+    It is no UpstreamError, whose handlers go on without the answer: this one is to be had. The
+    message ends with the time as definitions read it: ``slot at 2026-11-22T06:30:00Z``.
+    """
+
+    def __init__(self, *, provider: str, endpoint: str, at: datetime) -> None:
+        super().__init__(f"{provider} {endpoint}: slot at {at:%Y-%m-%dT%H:%M:%SZ}")
+        self.at = at
+
+
+class NotAdmitted(UpstreamError):
+    """Our own gateway let no call go; ``at`` is when it may, None where that is not known."""
+
+    def __init__(
+        self, message: str, *, provider: str, endpoint: str, at: datetime | None = None
+    ) -> None:
+        super().__init__(message, provider=provider, endpoint=endpoint)
+        self.at = at
+
+
+class Deferred(NotAdmitted):
+    """The quota has no slot in reach, and none is booked; ``at`` is the first that was free."""
+
+
+class SpendRefused(NotAdmitted):
+    """The call could pass a cap, or the provider said that its credits are used up.
+
+    ``at`` None: until an operator acts.
+    """
+
+
+class BreakerOpen(NotAdmitted):
+    """The upstream has failed too often of late; ``at`` is when it is asked again."""
 
 
 class UpstreamTimeout(UpstreamError):

@@ -35,20 +35,8 @@ RECORD_KEPT_FOR = timedelta(days=90)
 SET_ASIDE_KEPT_FOR = timedelta(days=30)
 """Records that could not be read, with their reasons."""
 
-X_POST_READ_USD = 0.005
-"""X API v2, pay per use, 2026: one post read."""
-
-X_OWN_POST_READ_USD = 0.001
-"""X API v2, pay per use, 2026: one post read from the timeline of the account that asks."""
-
-X_USER_READ_USD = 0.010
-"""X API v2, pay per use, 2026: one user looked up."""
-
-X_POST_CREATED_USD = 0.015
-"""X API v2, pay per use, 2026: one post created, without a link in it."""
-
-X_POST_WITH_URL_CREATED_USD = 0.200
-"""The same with a link."""
+WEBHOOK_HISTORY_KEPT_FOR = timedelta(days=30)
+"""Deliveries to callbacks; an event that comes again after that is delivered again."""
 
 SECRETS_CACHED_FOR_SECONDS = 300.0
 """A rotated secret is in use everywhere within five minutes."""
@@ -66,14 +54,27 @@ class Settings(BaseModel):
     workflows_table: str = ""
     tweets_table: str = ""
     posts_table: str = ""
+    gateway_table: str = ""
+    triggers_table: str = ""
     event_bus: str = ""
     parked_reviews_queue_url: str = ""
+    webhook_queue_url: str = ""
+    webhook_dead_letters_url: str = ""
+    allow_loopback_webhooks: bool = False
+    queues: str = Field(default="", pattern=r"^(\w+=https?://\S+( |$))*$")
+    """What an operator watches, ``<name>=<URL>`` each; names of dead letters end so."""
+    collect_data_function: str = ""
     movie_search_arn: str = ""
+    tweet_pipeline_arn: str = ""
     tmdb_base_url: str = Field(default="https://api.themoviedb.org/3", pattern=r"^https?://")
     x_base_url: str = Field(default="https://api.x.com/2", pattern=r"^https?://")
     bluesky_base_url: str = Field(default="https://bsky.social/xrpc", pattern=r"^https?://")
     mastodon_base_url: str = Field(default="", pattern=r"^(https?://.+)?$")
     search_fresh_seconds: int = Field(default=3600, ge=0)
+    quota_policies: str = ""
+    """Where the real limits are not to be used: `marquee.gateway.quota.Policies`."""
+    spend_caps: str = ""
+    """USD a day or month: `marquee.gateway.spend.read_caps`; empty: no cap."""
     posting_account: str = Field(default="", pattern=r"^[A-Za-z0-9_]{0,20}$")
     workflow_default_username: str = Field(default="", pattern=r"^[A-Za-z0-9_]{0,20}$")
     workflow_default_count: int = Field(default=1, ge=1, le=100)
@@ -86,6 +87,11 @@ class Settings(BaseModel):
     openai_usd_per_million_output_tokens: float = Field(default=0.60, ge=0)
     polish_tone: str = Field(default="friendly and concise", min_length=1)
     polish_instructions: str = ""
+    schedules_enabled: bool = False
+    schedule_prefix: str = ""
+    schedule_target_arn: str = ""
+    schedule_role_arn: str = ""
+    schedule_dead_letters_arn: str = ""
     cors_origin: str = ""
 
     def require(self, name: str) -> str:

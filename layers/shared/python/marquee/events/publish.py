@@ -33,13 +33,16 @@ class Bus:
         """The bus that the template gave us."""
         return cls(client("events"), settings.require("event_bus"))
 
-    def put(self, events: Sequence[Event]) -> None:
-        """Put up to 10 events; raises StoreUnavailable if the bus refused any of them."""
+    def put(self, events: Sequence[Event], *, source: str = SOURCE) -> list[str]:
+        """Put up to 10 events; returns the ids that the bus gave them.
+
+        Raises StoreUnavailable if it refused any of them.
+        """
         answer = self.events.put_events(
             Entries=[
                 {
                     "EventBusName": self.name,
-                    "Source": SOURCE,
+                    "Source": source,
                     "DetailType": event.detail_type,
                     "Detail": json.dumps(event.detail),
                 }
@@ -49,3 +52,4 @@ class Bus:
         if answer["FailedEntryCount"]:
             refused = [entry for entry in answer["Entries"] if entry.get("ErrorCode")]
             raise StoreUnavailable(f"the event bus refused {refused}")
+        return [str(entry["EventId"]) for entry in answer["Entries"]]

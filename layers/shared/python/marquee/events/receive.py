@@ -1,4 +1,4 @@
-"""Reading what EventBridge delivers."""
+"""Reading what EventBridge and its Scheduler deliver."""
 
 from typing import Any
 
@@ -16,6 +16,18 @@ def detail_of[M: BaseModel](event: JsonObject, model: type[M]) -> M:
     try:
         return model.model_validate(event.get("detail"), strict=True)
     except ValidationError as error:
-        refused = BadInput.of(error)
-        logger.error("event refused", detail_type=event.get("detail-type"), reason=str(refused))
-        raise refused from error
+        raise _refused(error, str(event.get("detail-type"))) from error
+
+
+def input_of[M: BaseModel](event: JsonObject, model: type[M]) -> M:
+    """The whole event, which is what a schedule was told to send; raises BadInput likewise."""
+    try:
+        return model.model_validate(event)
+    except ValidationError as error:
+        raise _refused(error, model.__name__) from error
+
+
+def _refused(error: ValidationError, what: str) -> BadInput:
+    refused = BadInput.of(error)
+    logger.error("event refused", detail_type=what, reason=str(refused))
+    return refused

@@ -7,4 +7,7 @@ One module per step of ``statemachine/movie_search.asl.json``, and what they sha
     sentiment        AnalyzeReviews       language
     recommendations  RecommendMovies
     search           FinishSearch, and what a search answers
+    collect          FindMovie and CollectReviews alone, within one request
+    imports          a film and its reviews from elsewhere
+    start            the start of a search
 """

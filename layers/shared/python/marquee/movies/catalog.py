@@ -191,4 +191,5 @@ class Catalog:
         return KnownFilm.model_validate(parts)
 
     def _get(self, pk: str, sk: str) -> Any:
-        return self._table.get_item(Key={"pk": pk, "sk": sk}).get("Item")
+        # Consistent: a step reads what the step before it wrote a moment ago.
+        return self._table.get_item(Key={"pk": pk, "sk": sk}, ConsistentRead=True).get("Item")

@@ -82,6 +82,15 @@ def find_movie(
     return FindMovieOutput(**found.model_dump(), sources=asked, skipped=skipped)
 
 
+def title_keys(movie: Movie) -> list[str]:
+    """What leads to a stored film: its IMDb id and its titles, normalized, the first few."""
+    texts = (text.title for text in movie.texts.values())
+    titles = [movie.title, movie.original_title, *texts, *movie.alternative_titles]
+    keys = dict.fromkeys(normalize(title) for title in titles if title)
+    ids = [movie.imdb_id] if movie.imdb_id else []
+    return [*ids, *keys][:MAX_TITLE_KEYS]
+
+
 @dataclass(frozen=True)
 class _Search:
     """One search: what is asked for, where to look, and when."""
@@ -206,11 +215,7 @@ class _Search:
 
     def _keep(self, details: Details) -> Movie:
         movie = details.movie
-        texts = (text.title for text in movie.texts.values())
-        titles = [movie.title, movie.original_title, *texts, *movie.alternative_titles]
-        keys = dict.fromkeys(normalize(title) for title in titles if title)
-        ids = [movie.imdb_id] if movie.imdb_id else []
-        self.catalog.put_movie(movie, [*ids, *keys][:MAX_TITLE_KEYS], details.reviews)
+        self.catalog.put_movie(movie, title_keys(movie), details.reviews)
         return movie
 
     def _found(self, movie: Movie, reason: str, candidates: Sequence[Candidate] = ()) -> FoundMovie:

@@ -19,11 +19,8 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True)
 
 
-class SearchRequest(BaseModel):
-    """What a user asks for; the input of the workflow without its ``workflow_id``.
-
-    ``max_reviews`` bounds what each source contributes in one search.
-    """
+class FilmRequest(BaseModel):
+    """Which film, in whose words, and how many reviews of it each source contributes at most."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,9 +37,6 @@ class SearchRequest(BaseModel):
     max_reviews: int = Field(
         default=10, ge=1, le=100, description="The most that each source contributes."
     )
-    collect_new_data: bool = Field(
-        default=True, description="False: only the reviews that are stored already."
-    )
     language: str = Field(
         default="en",
         pattern=r"^[a-z]{2}(-[A-Z]{2})?$",
@@ -57,6 +51,14 @@ class SearchRequest(BaseModel):
         if not self.movie_name and self.tmdb_id is None:
             raise PydanticCustomError("no_film", "give a movie_name or a tmdb_id")
         return self
+
+
+class SearchRequest(FilmRequest):
+    """What a user asks for; the input of the workflow without its ``workflow_id``."""
+
+    collect_new_data: bool = Field(
+        default=True, description="False: only the reviews that are stored already."
+    )
 
 
 class Person(Model):
@@ -221,6 +223,8 @@ class SourceStatus(StrEnum):
 
     OK = "ok"
     PARTIAL = "partial"
+    DEFERRED = "deferred"
+    """Its quota has no slot in reach."""
     SKIPPED = "skipped"
     FAILED = "failed"
 
@@ -232,6 +236,8 @@ class SourceReport(Model):
     status: SourceStatus
     reason: str = ""
     """In words, wherever the status is not ok."""
+    deferred_until: Moment | None = None
+    """The first slot that was free."""
     fetched: int = 0
     new: int = 0
     duplicates: int = 0

@@ -88,12 +88,19 @@ class ReviewStore:
         """The store in the table that the template gave us."""
         return cls(table(settings.require("reviews_table")))
 
-    def newest(self, tmdb_id: int, limit: int = NEWEST_REVIEWS) -> list[ScoredReview]:
-        """The newest reviews of a film over all sources, the newest first."""
+    def newest(
+        self, tmdb_id: int, limit: int = NEWEST_REVIEWS, *, consistent: bool = False
+    ) -> list[ScoredReview]:
+        """The newest reviews of a film over all sources, the newest first.
+
+        ``consistent``: with those that were stored a moment ago, at twice the read units.
+        """
         reviews: list[ScoredReview] = []
         after: str | None = None
         while len(reviews) < limit:
-            page, after = self._read(tmdb_id, limit - len(reviews), after)
+            page, after = self._read(
+                tmdb_id, limit - len(reviews), after, ConsistentRead=consistent
+            )
             reviews.extend(page)
             if after is None:
                 break
@@ -107,6 +114,7 @@ class ReviewStore:
         after: str | None = None,
         label: Label | None = None,
         source: str | None = None,
+        consistent: bool = False,
     ) -> tuple[list[ScoredReview], str | None]:
         """At most ``limit`` reviews, the newest first, and what to pass as ``after`` for the rest.
 
@@ -118,11 +126,17 @@ class ReviewStore:
         if source is not None:
             wanted.append(Attr("source").eq(source))
         if not wanted:
-            return self._read(tmdb_id, limit, after)
+            return self._read(tmdb_id, limit, after, ConsistentRead=consistent)
         condition = wanted[0] if len(wanted) == 1 else wanted[0] & wanted[1]
         reviews: list[ScoredReview] = []
         for _ in range(_FILTERED_READS):
-            found, after = self._read(tmdb_id, NEWEST_REVIEWS, after, FilterExpression=condition)
+            found, after = self._read(
+                tmdb_id,
+                NEWEST_REVIEWS,
+                after,
+                FilterExpression=condition,
+                ConsistentRead=consistent,
+            )
             room = limit - len(reviews)
             reviews.extend(found[:room])
             if len(found) > room:
@@ -192,22 +206,22 @@ class ReviewStore:
         self._table.put_item(Item={"pk": f"CURSOR#{tmdb_id}", "sk": source, "cursor": cursor})
 
     def _read(
-        self, tmdb_id: int, limit: int, after: str | None, **filters: Any
+        self, tmdb_id: int, limit: int, after: str | None, **options: Any
     ) -> tuple[list[ScoredReview], str | None]:
-        items, next_key = self._query(f"MOVIE#{tmdb_id}", limit, after, **filters)
+        items, next_key = self._query(f"MOVIE#{tmdb_id}", limit, after, **options)
         return [ScoredReview.model_validate(item) for item in items], next_key
 
     def _query(
-        self, pk: str, limit: int, after: str | None, **filters: Any
+        self, pk: str, limit: int, after: str | None, **options: Any
     ) -> tuple[list[dict[str, Any]], str | None]:
         """One query, backwards, from the sort key ``after``; the last sort key where more may be.
 
         With a filter ``limit`` bounds what is looked at.
         """
         if after is not None:
-            filters["ExclusiveStartKey"] = {"pk": pk, "sk": after}
+            options["ExclusiveStartKey"] = {"pk": pk, "sk": after}
         answer = self._table.query(
-            KeyConditionExpression=Key("pk").eq(pk), ScanIndexForward=False, Limit=limit, **filters
+            KeyConditionExpression=Key("pk").eq(pk), ScanIndexForward=False, Limit=limit, **options
         )
         last = answer.get("LastEvaluatedKey")
         return answer["Items"], str(last["sk"]) if last else None

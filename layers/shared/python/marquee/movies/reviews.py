@@ -9,10 +9,13 @@ from pydantic import Field, ValidationError
 
 from marquee.aws import STORE_ERRORS
 from marquee.errors import (
+    BreakerOpen,
     CredentialsRefused,
     CreditsDepleted,
+    Deferred,
     Misconfigured,
     NotFound,
+    SpendRefused,
     UpstreamNotFound,
     UpstreamRefused,
 )
@@ -40,6 +43,7 @@ EARLIEST_REVIEW = datetime(1991, 8, 6, tzinfo=UTC)
 """The first web site; an older date is a wrong one."""
 
 _LASTING = (
+    BreakerOpen,
     CredentialsRefused,
     CreditsDepleted,
     Misconfigured,
@@ -70,7 +74,7 @@ def collect_reviews(
 
     In the report ``fetched`` is the sum of new, duplicates, irrelevant, set_aside and parked.
     Raises what may have passed a few seconds later (a timeout, a 5xx, a rate limit, DynamoDB
-    refusing to be read, SQS), and NotFound for a film that is not stored.
+    refusing to be read, SQS), SlotAhead, and NotFound for a film that is not stored.
     """
     movie = catalog.movie(request.tmdb_id)
     if movie is None:
@@ -79,13 +83,19 @@ def collect_reviews(
     cursor = store.cursor(request.tmdb_id, request.source)
     try:
         collected = source(SourceQuery(movie, request.max_reviews, cursor))
+    except Deferred as error:
+        until = f", deferred until {error.at:%H:%M:%S} UTC" if error.at else ""
+        report = _report(request, SourceStatus.DEFERRED, reason=f"{error}{until}")
+        return report.model_copy(update={"deferred_until": error.at})
+    except SpendRefused as error:
+        return _report(request, SourceStatus.SKIPPED, reason=str(error))
     except _LASTING as error:
         return _report(request, SourceStatus.FAILED, reason=str(error))
     aside = [_unreadable(request, found, now) for found in collected.unreadable]
-    aside += [_misdated(review, now) for review in collected.reviews if not _dated(review, now)]
-    dated = [review for review in collected.reviews if _dated(review, now)]
-    new = _new(dated, known, store)
-    kept = _keep([*(_scored(review, now) for review in new), *aside], store, now)
+    aside += [_misdated(review, now) for review in collected.reviews if not is_dated(review, now)]
+    dated = [review for review in collected.reviews if is_dated(review, now)]
+    new = new_reviews(dated, known, store)
+    kept = _keep([*(scored(review, now) for review in new), *aside], store, now)
     parked.park(kept.refused)
     problems = [collected.problem] if collected.problem else []
     if kept.refused:
@@ -166,7 +176,9 @@ def _rejected(record: Record, reason: str, now: datetime) -> SetAside:
     )
 
 
-def _new(reviews: Sequence[Review], known: Sequence[Review], store: ReviewStore) -> list[Review]:
+def new_reviews(
+    reviews: Sequence[Review], known: Sequence[Review], store: ReviewStore
+) -> list[Review]:
     """The reviews that are not stored and say nothing that is, the earliest of equals."""
     stored = {review_key(review) for review in known}
     if len(known) == NEWEST_REVIEWS:
@@ -182,12 +194,14 @@ def _new(reviews: Sequence[Review], known: Sequence[Review], store: ReviewStore)
     return list(new.values())
 
 
-def _scored(review: Review, now: datetime) -> ScoredReview:
+def scored(review: Review, now: datetime) -> ScoredReview:
+    """The review as it is stored, cut where it would not fit."""
     parts = {**review.model_dump(), "sentiment": score(review), "collected_at": now}
     return fitted(ScoredReview.model_validate(parts))
 
 
-def _dated(review: Review, now: datetime) -> bool:
+def is_dated(review: Review, now: datetime) -> bool:
+    """Whether it can have been posted then."""
     return EARLIEST_REVIEW <= review.posted_at <= now + CLOCK_SKEW
 
 
@@ -225,7 +239,7 @@ def _report(
         source=request.source,
         status=status,
         reason=reason,
-        calls=sum(tally.calls.values()),
+        calls=len(tally.upstream_calls),
         cost_usd=round(tally.cost_usd, 6),
         **counts,
     )

@@ -1,12 +1,11 @@
-"""FinishSearch, the start of a search, and what a search answers."""
+"""FinishSearch, and what a search answers."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from marquee.aws import client, table
 from marquee.events.publish import Bus, Event
 from marquee.movies.catalog import Catalog
 from marquee.movies.find import FindMovieOutput
@@ -16,50 +15,12 @@ from marquee.movies.models import (
     FoundMovie,
     Movie,
     Recommendation,
-    SearchRequest,
     SourceReport,
     SourceStatus,
 )
-from marquee.movies.titles import normalize
-from marquee.settings import Settings
-from marquee.workflows.record import Status, StepError, WorkflowRecord, WorkflowRecords, in_words
-from marquee.workflows.start import Started, execution_starter, start_once
-
-KIND = "movie_search"
-"""The kind of these workflows, and the name of their state machine."""
-
-
-def start_search(
-    request: SearchRequest, *, trigger: str, settings: Settings, now: datetime
-) -> Started:
-    """Start the search, or join the equal one that runs or whose result is still fresh."""
-    return start_once(
-        KIND,
-        request.model_dump(mode="json", exclude_none=True),
-        key=key_of(request),
-        trigger=trigger,
-        fresh_for=timedelta(seconds=settings.search_fresh_seconds),
-        flights=table(settings.require("workflows_table")),
-        records=WorkflowRecords.connect(settings),
-        start=execution_starter(client("stepfunctions"), settings.require("movie_search_arn")),
-        now=now,
-    )
-
-
-def key_of(request: SearchRequest) -> dict[str, Any]:
-    """What makes two searches equal: all that was asked, the title in its normalized spelling."""
-    return request.model_dump(mode="json", exclude_none=True) | {
-        "movie_name": normalize(request.movie_name)
-    }
-
-
-class CaughtError(BaseModel):
-    """``$states.errorOutput`` of a Catch."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str = Field(alias="Error")
-    cause: str = Field(default="", alias="Cause")
+from marquee.movies.start import KIND
+from marquee.workflows.problems import CaughtError, Problem, listed
+from marquee.workflows.record import Status, WorkflowRecord, WorkflowRecords
 
 
 class FailedSource(BaseModel):
@@ -72,22 +33,7 @@ class FailedSource(BaseModel):
 
     def report(self) -> SourceReport:
         """The same as every other source's report."""
-        reason = f"{self.error.name}: {in_words(self.error.cause)}"
-        return SourceReport(source=self.source, status=SourceStatus.FAILED, reason=reason)
-
-
-class Problem(BaseModel):
-    """A step that failed for good while the search went on."""
-
-    model_config = ConfigDict(frozen=True)
-
-    step: str
-    error: CaughtError
-
-
-def _listed(value: Any) -> Any:
-    """JSONata hands a list of one as its one element."""
-    return value if isinstance(value, list) else [value]
+        return SourceReport(source=self.source, status=SourceStatus.FAILED, reason=str(self.error))
 
 
 class FinishSearchInput(BaseModel):
@@ -95,8 +41,8 @@ class FinishSearchInput(BaseModel):
 
     workflow_id: str
     found: FindMovieOutput | None = None
-    reports: Annotated[list[FailedSource | SourceReport], BeforeValidator(_listed)] = []
-    problems: Annotated[list[Problem], BeforeValidator(_listed)] = []
+    reports: Annotated[list[FailedSource | SourceReport], BeforeValidator(listed)] = []
+    problems: Annotated[list[Problem], BeforeValidator(listed)] = []
     failure: CaughtError | None = None
 
 
@@ -181,7 +127,7 @@ def _close_failed(
     request: FinishSearchInput, records: WorkflowRecords, now: datetime
 ) -> FinishSearchOutput:
     failure = request.failure or CaughtError(Error="NoResult", Cause="no film was handed on")
-    error = StepError(name=failure.name, message=in_words(failure.cause))
+    error = failure.as_step_error()
     records.close(request.workflow_id, KIND, Status.FAILED, now=now, error=error)
     return FinishSearchOutput(workflow_id=request.workflow_id, status=Status.FAILED)
 
@@ -196,13 +142,9 @@ def _missing(
     missing += [
         f"reviews from {report.source}: {report.reason or report.status.value}"
         for report in reports
-        if report.status in (SourceStatus.FAILED, SourceStatus.PARTIAL)
+        if report.status is not SourceStatus.OK
     ]
-    missing += [
-        f"{problem.step}: {problem.error.name}: {in_words(problem.error.cause)}"
-        for problem in problems
-    ]
-    return tuple(missing)
+    return (*missing, *map(str, problems))
 
 
 def _events(

@@ -6,26 +6,28 @@ Only the sender of an answer reads the token: it is in no model, log or answer.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from marquee.aws import STORE_ERRORS, as_store_error, client, from_item, to_item
 from marquee.clock import Moment
-from marquee.errors import BadInput, NotFound, StoreUnavailable
+from marquee.errors import BadInput, Conflict, Misconfigured, NotFound, StoreUnavailable
 from marquee.events.publish import Bus, Event
-from marquee.settings import X_POST_CREATED_USD, X_POST_WITH_URL_CREATED_USD, Settings
+from marquee.gateway.prices import X_POST_CREATED_USD, X_POST_WITH_URL_CREATED_USD
+from marquee.settings import Settings
+from marquee.tweets.ledger import PostLedger
 from marquee.tweets.models import Model, Status, Tweet, TweetType
 from marquee.tweets.output_policy import Verdict, judge
 from marquee.tweets.policy import Policies, decide, frame_of, original_text
 from marquee.tweets.rows import (
     FIRST_ID,
     LAST_ID,
-    Cursor,
     DynamoRows,
     In,
     Item,
@@ -59,6 +61,8 @@ class ApprovalState(StrEnum):
     """Nothing waits, and nothing is lost: the next run posts what is approved."""
     APPROVED = "APPROVED"
     REJECTED = "REJECTED"
+    LAPSED = "LAPSED"
+    """The tweet went on without it: another run approved or skipped it."""
 
 
 OPEN_STATES = frozenset({ApprovalState.WAITING, ApprovalState.HELD})
@@ -77,11 +81,18 @@ class ApprovalDecision(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    decision: Verb
-    text: str | None = Field(default=None, max_length=2_000)
-    """Of an edit: the whole post, template included."""
-    reason: str = Field(default="", max_length=300)
-    by: str = Field(default="", max_length=100)
+    decision: Verb = Field(description="What is to become of it.")
+    text: str | None = Field(
+        default=None,
+        max_length=2_000,
+        description="Of an edit, and only there: the whole post, template included.",
+    )
+    reason: str = Field(
+        default="", max_length=300, description="Why; it is kept in the tweet's history."
+    )
+    by: str = Field(
+        default="", max_length=100, description="Who decides; it is kept in the tweet's history."
+    )
 
 
 class Approval(Model):
@@ -141,16 +152,17 @@ class StepFunctionsTasks:
         return cls(client("stepfunctions"))
 
     def succeed(self, token: str, output: dict[str, Any]) -> None:
-        """See Tasks; raises StoreUnavailable, without the token in its text."""
+        """See Tasks; raises StoreUnavailable or Misconfigured, without the token in their texts."""
         try:
             self._stepfunctions.send_task_success(taskToken=token, output=json.dumps(output))
         except ClientError as error:
-            if error.response["Error"]["Code"] in _GONE:
+            code = error.response["Error"]["Code"]
+            if code in _GONE:
                 return
             said = as_store_error(error)
             if isinstance(said, StoreUnavailable):
                 raise StoreUnavailable("the execution could not be told") from None
-            raise
+            raise Misconfigured(f"Step Functions takes no answer from us: {code}") from None
         except STORE_ERRORS:
             raise StoreUnavailable("the execution could not be told") from None
 
@@ -174,6 +186,13 @@ class ApprovalRequested(Model):
     """None where there is nothing to ask any more."""
 
 
+class Place(NamedTuple):
+    """Which approval a page ended with."""
+
+    account: str
+    tweet_id: str
+
+
 @dataclass(frozen=True)
 class Approvals:
     """The approvals in TweetsTable."""
@@ -191,8 +210,8 @@ class Approvals:
         return _approval(item) if item else None
 
     def page(
-        self, *, limit: int, after: Cursor | None = None
-    ) -> tuple[list[Approval], Cursor | None]:
+        self, *, limit: int, after: Place | None = None
+    ) -> tuple[list[Approval], Place | None]:
         """The open approvals of all accounts, by source tweet, and where more begin."""
         part = Part(
             In.TWEETS,
@@ -202,8 +221,11 @@ class Approvals:
             _approval_key(FIRST_ID),
             _approval_key(LAST_ID),
         )
-        items, cursor = self.rows.page(part, limit, after)
-        return [_approval(item) for item in items], cursor
+        begin = {"account_status": _OPEN, **_key_of(*after)} if after else None
+        items, cursor = self.rows.page(part, limit, begin)
+        approvals = [_approval(item) for item in items]
+        more = cursor is not None
+        return approvals, Place(approvals[-1].account, approvals[-1].tweet_id) if more else None
 
     def hold(self, tweet: Tweet, approval: Approval, *, reason: str, now: datetime) -> Tweet | None:
         """Let the tweet wait for a person, no execution with it; None where it changed meanwhile.
@@ -219,6 +241,31 @@ class Approvals:
         written = write(self.rows, _swap(wanted, current), tweet_swap(held, expected=tweet.version))
         return held if written else None
 
+    def moot(self, approval: Approval, tweet: Tweet | None) -> str | None:
+        """Why there is nothing to decide about the tweet any more; None where there is.
+
+        A tweet whose post is in the ledger was approved: what is open then is what became of the
+        post, which is for ``decide_post``.
+        """
+        if tweet is None:
+            return "the tweet is not stored any more"
+        if tweet.status not in _UNDECIDED_TWEETS:
+            return f"the tweet is {tweet.status} already"
+        if tweet.status is Status.NEEDS_HUMAN:
+            post = PostLedger(self.rows).get(approval.posting_account, tweet.tweet_id)
+            if post:
+                return f"its post is {post.state}: decide the post"
+        return None
+
+    def lapse(self, approval: Approval, tasks: Tasks) -> None:
+        """Close an approval that is moot, and let go on whoever waits for it.
+
+        Where the approval has changed meanwhile, nothing happens.
+        """
+        lapsed = approval.next(state=ApprovalState.LAPSED, expires_at=None)
+        if write(self.rows, _swap(lapsed, approval)):
+            self.tell(lapsed, tasks)
+
     def expire(self, account: str, tweet_id: str, workflow_id: str, *, now: datetime) -> bool:
         """Hold what the execution waited for in vain; True where it was waiting."""
         tweets = TweetStore(self.rows)
@@ -230,8 +277,9 @@ class Approvals:
                 or current.workflow_id != workflow_id
             ):
                 return False
-            swaps = [_swap(current.next(state=ApprovalState.HELD, expires_at=None), current)]
             tweet = tweets.get(account, tweet_id)
+            state = ApprovalState.LAPSED if self.moot(current, tweet) else ApprovalState.HELD
+            swaps = [_swap(current.next(state=state, expires_at=None), current)]
             if tweet and tweet.status is Status.POLISHED:
                 held = tweet.changed(
                     Status.NEEDS_HUMAN, reason="nobody decided in time: held", now=now
@@ -242,8 +290,13 @@ class Approvals:
         raise StoreUnavailable(f"holding {tweet_id}: lost {MAX_TURNS} turns in a row")
 
     def wait(self, approval: Approval, token: SecretStr) -> bool:
-        """Store what an execution waits for, with its token; False where a row has changed."""
+        """Store what an execution waits for, with its token.
+
+        False where a row has changed, and where it is decided: it is not asked again.
+        """
         current = self.get(approval.account, approval.tweet_id)
+        if current and current.state not in OPEN_STATES:
+            return False
         key = _token_key(approval.tweet_id)
         known = self.rows.get(In.TWEETS, approval.account, key)
         version = int(known["version"]) if known else None
@@ -287,6 +340,20 @@ def answer_of(approval: Approval) -> dict[str, Any]:
         "tweet_id": approval.tweet_id,
         "approved": approval.state is ApprovalState.APPROVED,
     }
+
+
+def as_it_stands(approval: Approval, *, goes_on: Callable[[str], bool], now: datetime) -> Approval:
+    """The approval as a person may see it: HELD where no execution waits for it any more.
+
+    ``goes_on`` says whether an execution still runs. One that was stopped from outside holds
+    nothing itself, and one whose time is up may be about to.
+    """
+    if approval.state is not ApprovalState.WAITING:
+        return approval
+    in_time = approval.expires_at is not None and now < approval.expires_at
+    if in_time and approval.workflow_id and goes_on(approval.workflow_id):
+        return approval
+    return approval.model_copy(update={"state": ApprovalState.HELD, "expires_at": None})
 
 
 def asked(
@@ -374,8 +441,9 @@ def decide_approval(
 ) -> Approval:
     """Take a person's decision, once; the same one again only tells the execution again.
 
-    Raises NotFound, and BadInput for another decision than the one that was taken, for a text that
-    the output policy refuses, and where there is no text to approve.
+    Raises NotFound; Conflict for another decision than the one that was taken, and where the tweet
+    went on without one; BadInput for a text that the output policy refuses, and where there is no
+    text to approve.
     """
     account, _, tweet_id = approval_id.rpartition("-")
     tweets = TweetStore(approvals.rows)
@@ -388,8 +456,10 @@ def decide_approval(
             approvals.tell(approval, tasks)
             return approval
         tweet = tweets.get(account, tweet_id)
-        if tweet is None or tweet.status not in _UNDECIDED_TWEETS:
-            raise BadInput("the tweet is not waiting for a decision any more")
+        why = approvals.moot(approval, tweet)
+        if tweet is None or why:
+            approvals.lapse(approval, tasks)
+            raise Conflict(f"there is nothing to decide any more: {why}")
         decided = _decided(approval, decision, now)
         changed = _changed(tweet, approval, decision, policies, now)
         decided = decided.model_copy(update={"proposed": changed.final_text})
@@ -400,11 +470,15 @@ def decide_approval(
 
 
 def _check_same(approval: Approval, decision: ApprovalDecision) -> None:
+    if approval.decision is None:
+        raise Conflict("there is nothing to decide any more: the tweet went on without a decision")
     same = approval.decision is decision.decision and (
         decision.decision is not Verb.EDIT or approval.proposed == decision.text
     )
     if not same:
-        raise BadInput(f"it is decided: {approval.decision} at {approval.decided_at}")
+        who = f" by {approval.decided_by}" if approval.decided_by else ""
+        when = f" at {approval.decided_at:%Y-%m-%d %H:%M} UTC" if approval.decided_at else ""
+        raise Conflict(f"it is decided: {approval.decision}{who}{when}")
 
 
 def _decided(approval: Approval, decision: ApprovalDecision, now: datetime) -> Approval:
@@ -488,6 +562,10 @@ def _swap(approval: Approval, current: Approval | None) -> Swap:
 
 def _approval(item: Item) -> Approval:
     return Approval.model_validate({**from_item(item), "tweet_id": item["source_tweet_id"]})
+
+
+def _key_of(account: str, tweet_id: str) -> dict[str, str]:
+    return {"account": account, "tweet_id": _approval_key(tweet_id)}
 
 
 def _approval_key(tweet_id: str) -> str:

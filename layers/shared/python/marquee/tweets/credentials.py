@@ -22,12 +22,15 @@ before the answer is stored  the lease; 2 minutes later the next one tries the s
 after it was stored          the lease; everyone finds the new tokens in the parameter
 ===========================  ======================================================================
 
+The row also says whose credentials these are (``user_id``, ``owner_of`` which grant), so that X,
+which charges for the question, is asked once for each grant and not once for each process.
+
 A refused refresh token is noted in the row (``refused``, with ``reason``) and not sent again. The
 operator authorizes the app anew and stores ``oauth2_tokens``; nothing else needs to be mended.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -161,15 +164,29 @@ class CredentialStore:
         return self._renewed_under(lease, stored)
 
     def owner(self) -> str | None:
-        """The user id that these credentials were seen to belong to, if they were."""
-        row = self._row()
-        known = row is not None and row.get("owner_of") == _grant(self.current())
-        return str(row["user_id"]) if row and known else None
+        """The user id that these credentials were seen to belong to, by any process.
+
+        None where nobody has seen it, or the row cannot be read: X is then to be asked.
+        """
+        grant = _grant(self.current())
+        try:
+            row = self._row()
+        except (StoreUnavailable, *STORE_ERRORS):
+            logger.warning("the row of credentials was not read", account=self._account)
+            return None
+        return str(row["user_id"]) if row and row.get("owner_of") == grant else None
 
     def remember_owner(self, user_id: str) -> None:
         """Note whose credentials these are; where that fails X is asked again."""
-        row = self._row()
-        self._put(row, {"user_id": user_id, "owner_of": _grant(self.current())})
+        grant = _grant(self.current())
+        try:
+            row = self._row()
+        except (StoreUnavailable, *STORE_ERRORS):
+            logger.warning("the row of credentials was not read", account=self._account)
+            return
+        # While it is held, its next version belongs to the holder.
+        if not self._is_held(row):
+            self._put(row, {"user_id": user_id, "owner_of": grant})
 
     def _renewed_under(self, lease: Item, before: OAuth2) -> bool:
         """Renew while the lease is ours."""
@@ -216,16 +233,21 @@ class CredentialStore:
         row = self._row()
         if row and row.get("refused") == token:
             return None
-        now = self._clock()
-        if row and row.get("holder") and datetime.fromisoformat(row["since"]) > now - LEASE:
+        if self._is_held(row):
             raise _busy()
         holder = uuid4().hex
-        self._put(row, {"holder": holder, "since": now.isoformat()})
+        self._put(row, {"holder": holder, "since": self._clock().isoformat()})
         # A lost answer, or a lost race: the row says which.
         row = self._row()
         if row is None or row.get("holder") != holder:
             raise _busy()
         return row
+
+    def _is_held(self, row: Item | None) -> bool:
+        """Whether someone who may still live holds the lease."""
+        if row is None or not row.get("holder"):
+            return False
+        return datetime.fromisoformat(row["since"]) > self._clock() - LEASE
 
     def _row(self) -> Item | None:
         return self._rows.get(In.POSTS, self._account, _ROW)
@@ -242,40 +264,44 @@ class CredentialStore:
             logger.warning("the row of credentials was not written", account=self._account)
 
     def _read(self) -> Credentials:
-        names = (*_OAUTH1, *_CLIENT, TOKENS)
-        try:
-            answer = self._ssm.get_parameters(
-                Names=[f"{self._prefix}/{name}" for name in names], WithDecryption=True
-            )
-        except STORE_ERRORS as error:
-            raise self._refusal("read", error) from None
-        found = {
-            parameter["Name"].rpartition("/")[2]: parameter["Value"].strip()
-            for parameter in answer["Parameters"]
-        }
-        for name, value in found.items():
-            if not (value.isascii() and value.isprintable()):
-                raise Misconfigured(
-                    f"the SSM parameter {self._prefix}/{name} holds a stray character"
-                )
-        if TOKENS in found:
-            return self._oauth2(found)
+        tokens = self._parameter(TOKENS)
+        if tokens is not None:
+            return self._oauth2(tokens)
+        found = {name: self._parameter(name) for name in _OAUTH1}
+        given = {name: value for name, value in found.items() if value}
         for name in _OAUTH1:
-            if not found.get(name):
+            if name not in given:
                 raise Misconfigured(
                     f"the SSM parameter {self._prefix}/{name} is not set, nor is {TOKENS}"
                 )
-        return OAuth1(**{name: found[name] for name in _OAUTH1})
+        return OAuth1(**given)
 
-    def _oauth2(self, found: dict[str, str]) -> OAuth2:
-        if not found.get("client_id"):
+    def _parameter(self, name: str) -> str | None:
+        """The parameter below our prefix, or None where the operator has set none.
+
+        One request for each: a role may be held to the names of one account.
+        """
+        try:
+            answer = self._ssm.get_parameter(Name=f"{self._prefix}/{name}", WithDecryption=True)
+        except STORE_ERRORS as error:
+            if _is_absent(error):
+                return None
+            raise self._refusal("read", error) from None
+        value = answer["Parameter"]["Value"].strip()
+        if not (value.isascii() and value.isprintable()):
+            raise Misconfigured(f"the SSM parameter {self._prefix}/{name} holds a stray character")
+        return value
+
+    def _oauth2(self, stored: str) -> OAuth2:
+        client_id, client_secret = map(self._parameter, _CLIENT)
+        if not client_id:
             raise Misconfigured(f"the SSM parameter {self._prefix}/client_id is not set")
         try:
-            tokens = json.loads(found[TOKENS])
+            tokens = json.loads(stored)
             expires_at = tokens.get("expires_at")
             return OAuth2(
-                client_id=found["client_id"],
-                client_secret=found.get("client_secret") or None,
+                client_id=client_id,
+                client_secret=client_secret or None,
                 access_token=_text(tokens["access_token"]),
                 refresh_token=_text(tokens["refresh_token"])
                 if tokens.get("refresh_token")
@@ -313,9 +339,24 @@ class CredentialStore:
         return Misconfigured(f"SSM does not let us {what} {self._prefix}/: {code}")
 
 
+def lacking(stored: Set[str]) -> tuple[str, ...]:
+    """The parameters that an account lacks to be used, of the way that it has begun, by name.
+
+    ``stored`` are the names below its prefix; one that has begun neither way lacks OAuth 1.0a,
+    which needs no renewal.
+    """
+    needed = (TOKENS, "client_id") if TOKENS in stored else _OAUTH1
+    return tuple(name for name in needed if name not in stored)
+
+
 def fingerprint(secret: str) -> str:
     """What tells one secret from another without saying either."""
     return sha256(secret.encode()).hexdigest()[:16]
+
+
+def _is_absent(error: Exception) -> bool:
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    return code == "ParameterNotFound"
 
 
 def _grant(credentials: Credentials) -> str:

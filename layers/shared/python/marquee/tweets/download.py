@@ -18,13 +18,10 @@ from pydantic import Field
 from marquee.aws import from_item, to_item
 from marquee.clock import Moment
 from marquee.errors import StoreUnavailable, UpstreamNotFound
+from marquee.gateway.prices import X_OWN_POST_READ_USD, X_POST_READ_USD, X_USER_READ_USD
 from marquee.observability import current_tally, logger
-from marquee.settings import (
-    SET_ASIDE_KEPT_FOR,
-    X_OWN_POST_READ_USD,
-    X_POST_READ_USD,
-    X_USER_READ_USD,
-)
+from marquee.settings import SET_ASIDE_KEPT_FOR
+from marquee.tweets.ledger import PostLedger
 from marquee.tweets.models import Change, Model, Status, Tweet
 from marquee.tweets.policy import Download
 from marquee.tweets.rows import In, Item, Rows, Swap, write
@@ -52,16 +49,25 @@ class Timeline:
 
 
 class XReader(Protocol):
-    """Reads X; counts its calls, not their price."""
+    """Reads X; counts its calls, and leaves their price to the caller."""
 
     def user_id(self, username: str) -> str:
         """The id of a user; raises UpstreamNotFound where there is none of that name."""
 
     def timeline(
-        self, user_id: str, *, since_id: str | None, at_most: int, replies: bool, retweets: bool
+        self,
+        user_id: str,
+        *,
+        since_id: str | None,
+        at_most: int,
+        replies: bool,
+        retweets: bool,
+        usd_per_post: float,
     ) -> Timeline:
         """One page of at most ``at_most`` (5..100) posts, the newest first, with ``created_at,
-        entities, lang, note_tweet, referenced_tweets``; raises UpstreamError."""
+        entities, lang, note_tweet, referenced_tweets``; raises UpstreamError and SlotAhead.
+
+        ``usd_per_post`` is what must be there to pay for it."""
 
 
 class Source(Model):
@@ -111,10 +117,11 @@ def download_tweets(
 ) -> StepOutput:
     """Store at most ``count`` new tweets of the run's account; see StepOutput.
 
-    On the first run the newest ones, from then on the oldest of those behind the cursor. Raises
+    On the first run the newest ones, from then on the oldest of those behind the cursor. What the
+    pipeline itself has posted is left out: it would post it again, and so for ever. Raises
     UpstreamError, StoreUnavailable; what was stored by then stays.
     """
-    sources, tweets = Sources(rows), TweetStore(rows)
+    sources, tweets, ledger = Sources(rows), TweetStore(rows), PostLedger(rows)
     source = sources.get(run.account) or _found(run, x, sources, None, now)
     try:
         timeline = _read(run, source, x, wanted)
@@ -141,7 +148,10 @@ def download_tweets(
             counts["set_aside"] += 1
             cursor = str(_post_id(post) or cursor or "") or None
             continue
-        if (tweet.is_reply and not wanted.replies) or (tweet.is_retweet and not wanted.retweets):
+        unwanted = (tweet.is_reply and not wanted.replies) or (
+            tweet.is_retweet and not wanted.retweets
+        )
+        if unwanted or (run.is_own and ledger.has_made(run.account, tweet.tweet_id, tweet.text)):
             counts["left_out"] += 1
         elif tweets.put(tweet):
             stored.append(tweet.tweet_id)
@@ -160,7 +170,7 @@ def download_tweets(
 
 def _found(run: Run, x: XReader, sources: Sources, before: Source | None, now: datetime) -> Source:
     user_id = x.user_id(run.account)
-    current_tally().cost_usd += X_USER_READ_USD
+    current_tally().add_cost("x", X_USER_READ_USD)
     since = before.since_id if before and before.user_id == user_id else None
     source = Source(account=run.account, user_id=user_id, since_id=since, user_read_at=now)
     return sources.put(source, before)
@@ -168,15 +178,16 @@ def _found(run: Run, x: XReader, sources: Sources, before: Source | None, now: d
 
 def _read(run: Run, source: Source, x: XReader, wanted: Download) -> Timeline:
     first = source.since_id is None
+    price = X_OWN_POST_READ_USD if run.is_own else X_POST_READ_USD
     timeline = x.timeline(
         source.user_id,
         since_id=source.since_id,
         at_most=max(run.count, MIN_READ) if first else MAX_READ,
         replies=wanted.replies,
         retweets=wanted.retweets,
+        usd_per_post=price,
     )
-    price = X_OWN_POST_READ_USD if run.is_own else X_POST_READ_USD
-    current_tally().cost_usd += price * len(timeline.posts)
+    current_tally().add_cost("x", price * len(timeline.posts))
     return timeline
 
 

@@ -8,54 +8,23 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from marquee.events.publish import Bus, Event
 from marquee.observability import logger
-from marquee.tweets.approval import Approvals
+from marquee.tweets.approval import Approval, Approvals, ApprovalState
 from marquee.tweets.ledger import PostLedger, balance
 from marquee.tweets.models import LedgerEntry, LedgerState, Model, Status, Tweet, TweetType
 from marquee.tweets.policy import Action, Policies, decide
 from marquee.tweets.rows import Rows
-from marquee.tweets.run import KIND, Mode, Run, RunRequest, listed
+from marquee.tweets.run import KIND, Mode, Run, RunRequest
 from marquee.tweets.text import url_spans
 from marquee.tweets.tweet_store import TweetStore
+from marquee.workflows.problems import Problem, listed
 from marquee.workflows.record import Status as RunStatus
-from marquee.workflows.record import StepError, WorkflowRecords
+from marquee.workflows.record import WorkflowRecords
 
 _EVENTS_AT_ONCE = 10
-_MAX_CAUSE = 500
-
-
-class CaughtError(BaseModel):
-    """``$states.errorOutput`` of a Catch."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str = Field(alias="Error")
-    cause: str = Field(default="", alias="Cause")
-
-    def in_words(self) -> str:
-        """The message; Lambda's Cause is JSON around it."""
-        try:
-            return LambdaCause.model_validate_json(self.cause).message[:_MAX_CAUSE]
-        except ValueError:
-            return self.cause[:_MAX_CAUSE]
-
-
-class LambdaCause(BaseModel):
-    """What Lambda puts into a Cause."""
-
-    message: str = Field(alias="errorMessage")
-
-
-class Problem(BaseModel):
-    """A step that failed for good while the run went on."""
-
-    model_config = ConfigDict(frozen=True)
-
-    step: str
-    error: CaughtError
 
 
 class FinishRunInput(BaseModel):
-    """What the run took up, what failed on its way, or what ended it."""
+    """What the run took up, and what failed on its way."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -63,7 +32,6 @@ class FinishRunInput(BaseModel):
     request: RunRequest = RunRequest()
     tweet_ids: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
     problems: Annotated[tuple[Problem, ...], BeforeValidator(listed)] = ()
-    failure: CaughtError | None = None
 
 
 class TweetOutcome(Model):
@@ -81,7 +49,12 @@ class TweetOutcome(Model):
 
 
 class RunSummary(Model):
-    """The result in the workflow record."""
+    """The result in the workflow record.
+
+    Beside the record's status it tells apart what SUCCEEDED may mean: no ``tweets``, there was
+    nothing to do; NEEDS_HUMAN among the ``statuses``, a person must decide (in a dry run: would
+    have to); else all is done. PARTIAL and FAILED have their reasons in ``missing``.
+    """
 
     account: str
     posting_account: str
@@ -114,14 +87,19 @@ def finish_run(
     *,
     now: datetime,
 ) -> FinishRunOutput:
-    """Close the run's record with what became of each tweet; a second call changes nothing.
+    """Close the run's record with what became of each tweet; a run that has ended stays so.
 
-    Approvals that the run waited for in vain are held. FAILED where something ended the run;
-    PARTIAL where a step failed, a post is in doubt, or the balance does not hold.
+    Approvals that the run waited for in vain are held. FAILED where a step failed and nothing was
+    taken up; PARTIAL where a step failed, X refused a post, one is left to the sweep, or the
+    balance does not hold.
     """
+    record = records.get(request.workflow_id, consistent=True)
+    if record and record.status is not RunStatus.RUNNING:
+        return FinishRunOutput(workflow_id=record.workflow_id, status=record.status)
     approvals, store, ledger = Approvals(rows), TweetStore(rows), PostLedger(rows)
     tweets: list[Tweet] = []
     entries: dict[str, LedgerEntry] = {}
+    asked: dict[str, Approval] = {}
     for tweet_id in sorted(set(request.tweet_ids), key=int):
         if run.mode is not Mode.DRY_RUN:
             approvals.expire(run.account, tweet_id, request.workflow_id, now=now)
@@ -131,17 +109,25 @@ def finish_run(
             tweets.append(tweet)
         if entry:
             entries[tweet_id] = entry
-    outcomes = tuple(_outcome(t, entries.get(t.tweet_id), run, policies) for t in tweets)
+        if tweet and tweet.status is Status.POLISHED and run.mode is not Mode.DRY_RUN:
+            approval = approvals.get(run.account, tweet_id)
+            if approval and approval.state is ApprovalState.WAITING:
+                asked[tweet_id] = approval
+    outcomes = tuple(
+        _outcome(tweet, entries.get(tweet.tweet_id), asked.get(tweet.tweet_id), run, policies)
+        for tweet in tweets
+    )
     account = balance(entries.values(), tweets)
     if not account.holds:
         logger.error("the balance does not hold", balance=account.model_dump())
     missing = (
-        *(f"{problem.step}: {_in_words(problem.error)}" for problem in request.problems),
-        *(f"the post of {entry.tweet_id} is {entry.state}" for entry in _in_doubt(entries)),
+        *map(str, request.problems),
+        *filter(None, map(_shortfall, entries.values())),
         *account.faults,
     )
-    if request.failure:
-        status = RunStatus.FAILED
+    error = None
+    if request.problems and not tweets:
+        status, error = RunStatus.FAILED, request.problems[0].error.as_step_error()
     else:
         status = RunStatus.PARTIAL if missing or not account.holds else RunStatus.SUCCEEDED
     statuses: dict[str, int] = {}
@@ -168,7 +154,7 @@ def finish_run(
         status,
         now=now,
         result=summary.model_dump(mode="json", exclude_defaults=True),
-        error=_step_error(request.failure),
+        error=error,
     )
     counts = {name.lower(): count for name, count in statuses.items()}
     return FinishRunOutput(
@@ -178,8 +164,16 @@ def finish_run(
     )
 
 
-def _outcome(tweet: Tweet, entry: LedgerEntry | None, run: Run, policies: Policies) -> TweetOutcome:
+def _outcome(
+    tweet: Tweet,
+    entry: LedgerEntry | None,
+    asked: Approval | None,
+    run: Run,
+    policies: Policies,
+) -> TweetOutcome:
     reason = tweet.history[-1].reason if tweet.history else ""
+    if asked:
+        reason = f"{asked.workflow_id} has asked a person, and nobody has decided yet"
     if run.mode is Mode.DRY_RUN and tweet.status is Status.POLISHED:
         decision = decide(tweet, policies, own_account=run.posting_account)
         reason = (
@@ -200,17 +194,15 @@ def _outcome(tweet: Tweet, entry: LedgerEntry | None, run: Run, policies: Polici
     )
 
 
-def _in_doubt(entries: dict[str, LedgerEntry]) -> list[LedgerEntry]:
-    doubtful = {LedgerState.SENDING, LedgerState.UNKNOWN}
-    return [entry for entry in entries.values() if entry.state in doubtful]
-
-
-def _in_words(error: CaughtError) -> str:
-    return f"{error.name}: {error.in_words()}"
-
-
-def _step_error(failure: CaughtError | None) -> StepError | None:
-    return StepError(name=failure.name, message=failure.in_words()) if failure else None
+def _shortfall(entry: LedgerEntry) -> str | None:
+    """What a post lacks that is neither made nor a person's to decide, in words."""
+    match entry.state:
+        case LedgerState.REJECTED:
+            return f"the post of {entry.tweet_id} is REJECTED: {entry.reason}"
+        case LedgerState.CLAIMED | LedgerState.SENDING | LedgerState.UNKNOWN:
+            why = f" ({entry.reason})" if entry.reason else ""
+            return f"the post of {entry.tweet_id} is {entry.state}{why}: the sweep goes on with it"
+    return None
 
 
 def _events(

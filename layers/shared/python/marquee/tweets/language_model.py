@@ -7,7 +7,7 @@ honest models honest and proves nothing: what comes out is judged by ``output_po
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,7 +22,9 @@ from marquee.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from marquee.observability import current_tally
+from marquee.gateway.admission import NOT_AT_ALL, Call, admitted
+from marquee.gateway.prices import most_for_tokens
+from marquee.observability import Stopwatch, current_tally
 from marquee.settings import Secrets, Settings
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ TIMEOUT_SECONDS = 20.0
 
 MAX_OUTPUT_TOKENS = 2_000
 """A post of 280 CJK characters and its JSON take some 600; the rest is for models that reason."""
+
+FRAMING_BYTES = 1_000
+"""What a server puts around a question: roles, separators, its own words on the schema."""
 
 MAX_ERROR = 200
 
@@ -91,7 +96,8 @@ class LanguageModel(Protocol):
     def ask[T: BaseModel](
         self, instructions: str, data: Mapping[str, Any], shape: type[T]
     ) -> Answered[T] | Unanswered:
-        """Ask once. Raises UpstreamError where no answer arrived, Misconfigured for a bad key."""
+        """Ask once. Raises UpstreamError where no answer arrived or the question was not admitted,
+        Misconfigured for a bad key, StoreUnavailable."""
 
 
 @dataclass
@@ -130,8 +136,17 @@ class OpenAi:
         self, instructions: str, data: Mapping[str, Any], shape: type[T]
     ) -> Answered[T] | Unanswered:
         """See LanguageModel."""
+        # Whoever asks has other tweets to go on with: nobody waits for a slot.
+        most = self._most(instructions, data, shape)
+        with admitted(_PROVIDER, _ENDPOINT, most_usd=most, within=NOT_AT_ALL) as call:
+            return self._ask(instructions, data, shape, call)
+
+    def _ask[T: BaseModel](
+        self, instructions: str, data: Mapping[str, Any], shape: type[T], call: Call
+    ) -> Answered[T] | Unanswered:
         import openai
 
+        watch = Stopwatch()
         try:
             raw = self.client.responses.with_raw_response.parse(
                 model=self.name,
@@ -143,14 +158,13 @@ class OpenAi:
             )
             body = raw.http_response.json()
         except openai.OpenAIError as error:
-            self._failed(error)
+            raise self._failed(_named(error), watch) from error
         except ValueError as error:
-            self._count(successful=False)
-            raise _unavailable("the answer is no JSON") from error
+            raise self._failed(_unavailable("the answer is no JSON"), watch) from error
         if not isinstance(body, dict):
-            self._count(successful=False)
-            raise _unavailable("the answer is no object")
-        self._count(successful=True, usage=body.get("usage"))
+            raise self._failed(_unavailable("the answer is no object"), watch)
+        call.headers = raw.http_response.headers
+        call.usd = self._count(watch, usage=body.get("usage"))
         if flaw := _flaw(body):
             return Unanswered(flaw)
         try:
@@ -159,7 +173,18 @@ class OpenAi:
             return Unanswered("the model's answer has another shape")
         return Answered(parsed) if parsed is not None else Unanswered("the model answered nothing")
 
-    def _count(self, *, successful: bool, usage: Any = None) -> None:
+    def _most(self, instructions: str, data: Mapping[str, Any], shape: type[BaseModel]) -> float:
+        """USD of the dearest answer to the question."""
+        told = [instructions, _UNTRUSTED, json.dumps(data, ensure_ascii=False)]
+        asked = "".join([*told, json.dumps(shape.model_json_schema())])
+        return most_for_tokens(
+            *self.usd_per_million,
+            prompt_bytes=len(asked.encode(errors="replace")) + FRAMING_BYTES,
+            output=MAX_OUTPUT_TOKENS,
+        )
+
+    def _count(self, watch: Stopwatch, *, error: str = "", usage: Any = None) -> float:
+        """Count a question; what its answer cost."""
         tokens = usage if isinstance(usage, dict) else {}
         asked, said = (_natural(tokens.get(f"{way}_tokens")) for way in ("input", "output"))
         cost = (asked * self.usd_per_million[0] + said * self.usd_per_million[1]) / 1_000_000
@@ -167,11 +192,13 @@ class OpenAi:
         self.usage.input_tokens += asked
         self.usage.output_tokens += said
         self.usage.cost_usd += cost
-        current_tally().add_call(_PROVIDER, successful=successful, cost_usd=cost)
+        current_tally().add_call(_PROVIDER, _ENDPOINT, error=error, ms=watch.ms, usd=cost)
+        return cost
 
-    def _failed(self, error: "openai.OpenAIError") -> NoReturn:
-        self._count(successful=False)
-        raise _named(error) from error
+    def _failed(self, error: UpstreamError, watch: Stopwatch) -> UpstreamError:
+        """The error, counted."""
+        self._count(watch, error=type(error).__name__)
+        return error
 
 
 def _flaw(body: Mapping[str, Any]) -> str | None:

@@ -22,8 +22,9 @@ from pydantic import Field
 
 from marquee.aws import to_item
 from marquee.errors import StoreUnavailable
+from marquee.gateway.prices import X_POST_CREATED_USD, X_POST_WITH_URL_CREATED_USD
 from marquee.observability import logger
-from marquee.settings import X_POST_CREATED_USD, X_POST_WITH_URL_CREATED_USD, Settings
+from marquee.settings import Settings
 from marquee.tweets.models import (
     OPEN_STATES,
     STATUS_CHANGES,
@@ -132,6 +133,12 @@ class PostLedger:
         item = self._rows.get(In.POSTS, account, _post_key(post_id))
         return str(item["holder"]) if item else None
 
+    def has_made(self, account: str, post_id: str, text: str) -> bool:
+        """Whether a post on the account's timeline is ours, or may be one whose answer was lost."""
+        return self.maker_of(account, post_id) is not None or (
+            self._rows.get(In.POSTS, account, f"text#{text_hash(text)}") is not None
+        )
+
     def open_entries(self, state: LedgerState, *, before: datetime) -> Iterator[LedgerEntry]:
         """The entries of an open state that have not changed since, the longest unchanged first.
 
@@ -159,6 +166,22 @@ class PostLedger:
         part = Part(In.POSTS, None, ("account", account), "tweet_id", FIRST_ID, LAST_ID)
         items, cursor = self._rows.page(part, limit, after)
         return [_entry(item) for item in items], cursor
+
+    def newest(
+        self, account: str, *, limit: int, before: str | None = None
+    ) -> tuple[list[LedgerEntry], str | None]:
+        """The entries of an account, that of the newest source tweet first.
+
+        A page begins ``before`` a tweet, which need not exist; given back is the one before which
+        more begin.
+        """
+        part = Part(
+            In.POSTS, None, ("account", account), "tweet_id", FIRST_ID, LAST_ID, descending=True
+        )
+        begin = {"account": account, "tweet_id": row_key(before)} if before else None
+        items, cursor = self._rows.page(part, limit, begin)
+        entries = [_entry(item) for item in items]
+        return entries, entries[-1].tweet_id if cursor else None
 
     def _is_taken(self, before: LedgerEntry, after: LedgerEntry) -> bool:
         """Whether the post or the text that ``after`` needs belongs to another tweet."""

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from marquee.clock import Moment
 
@@ -222,6 +222,17 @@ class Outcome(Model):
     price_usd: float = 0.0
     wait_until: Moment | None = None
     """When to look again or to send; None where nothing is left to do for a machine."""
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property
+    @property
+    def counts(self) -> dict[str, str]:
+        """Where the post stands, as the record of the step keeps it."""
+        counts = {"state": self.state.value}
+        if self.wait_until:
+            counts["wait_until"] = self.wait_until.isoformat()
+        if self.post_id:
+            counts["post_id"] = self.post_id
+        return counts
 
 
 def _with(history: tuple[Change, ...], change: Change) -> tuple[Change, ...]:

@@ -1,20 +1,20 @@
 """What becomes of a tweet by its type: the settings of ``policies.toml``, and their decision."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from marquee.errors import Misconfigured
-from marquee.settings import X_POST_CREATED_USD, X_POST_WITH_URL_CREATED_USD
+from marquee.gateway.prices import X_POST_CREATED_USD, X_POST_WITH_URL_CREATED_USD
 from marquee.tweets.characters import clean, hidden_characters
 from marquee.tweets.models import Model, Tweet, TweetType
 from marquee.tweets.output_policy import Frame
+from marquee.tweets.settings_files import Table, fault_of, read_tables
 from marquee.tweets.text import entities, url_spans, weighted_length
 
 FILE = "policies.toml"
@@ -62,11 +62,7 @@ class Unaccepted(StrEnum):
     SKIP = "skip"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Template(_Strict):
+class Template(Table):
     """What goes around a text."""
 
     prefix: str = ""
@@ -93,16 +89,22 @@ class Template(_Strict):
             raise ValueError(f"is longer than {MAX_TEMPLATE_LENGTH}")
         return self
 
-    def frame(self, author: str | None) -> Frame:
-        """The template as it goes around a text; with credit to ``author``, where there is one."""
+    def frame(self, author: str | None, text: str = "") -> Frame:
+        """The template as it goes around a text; with credit to ``author``, where there is one.
+
+        What the text has already is not added: a post of ours whose entry is lost would get it
+        twice, and be another text than the one that X refuses as a duplicate.
+        """
+        said = entities(text).hashtags
+        tags = (tag for tag in self.hashtags if tag[1:].casefold() not in said)
+        prefix = "" if text.startswith(self.prefix) else self.prefix
+        suffix = "" if self.suffix in text else self.suffix
         credit = self.credit.replace("{author}", author) if author else ""
-        tail = " ".join(part for part in (self.suffix, credit, *self.hashtags) if part)
-        return Frame(
-            before=f"{self.prefix} " if self.prefix else "", after=f" {tail}" if tail else ""
-        )
+        tail = " ".join(part for part in (suffix, credit, *tags) if part)
+        return Frame(before=f"{prefix} " if prefix else "", after=f" {tail}" if tail else "")
 
 
-class TypePolicy(_Strict):
+class TypePolicy(Table):
     """What becomes of tweets of one type."""
 
     action: Action
@@ -114,20 +116,20 @@ class TypePolicy(_Strict):
     template: Template = Template()
 
 
-class Download(_Strict):
+class Download(Table):
     """What is downloaded beside an account's own posts."""
 
     replies: bool = False
     retweets: bool = False
 
 
-class Unsafe(_Strict):
+class Unsafe(Table):
     """What is unsafe beside what the rules know."""
 
     words: tuple[str, ...] = ()
 
 
-class Policies(_Strict):
+class Policies(Table):
     """The whole file."""
 
     download: Download = Download()
@@ -168,10 +170,7 @@ def load_policies(text: str) -> Policies:
     Each type has the values of ``defaults`` where it gives none. Raises Misconfigured naming the
     table and key at fault.
     """
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise Misconfigured(f"{FILE}: {error}") from error
+    tables = read_tables(FILE, text)
     defaults, types = tables.pop("defaults", {}), tables.get("types", {})
     for name, table in (("defaults", defaults), ("types", types)):
         if not isinstance(table, dict):
@@ -183,14 +182,7 @@ def load_policies(text: str) -> Policies:
     try:
         return Policies.model_validate(tables)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        *table, key = [str(part) for part in first["loc"] if part != "[key]"] or [""]
-        if first["type"] == "value_error":
-            # Raised by a table as a whole, in words that begin with the key.
-            table, key = [*table, key], ""
-        place = f" [{'.'.join(part for part in table if part)}]" if any(table) else ""
-        message = first["msg"].removeprefix("Value error, ")
-        raise Misconfigured(f"{FILE}{place} {key + ': ' if key else ''}{message}") from error
+        raise fault_of(FILE, error) from error
 
 
 def decide(tweet: Tweet, policies: Policies, *, own_account: str) -> Decision:
@@ -247,8 +239,8 @@ def original_text(tweet: Tweet, policies: Policies) -> str:
 
 def frame_of(tweet: Tweet, policies: Policies, *, own_account: str) -> Frame:
     """What the template of its type puts around the tweet's text."""
-    foreign = tweet.account != own_account
-    return policies.of(tweet).template.frame(tweet.author if foreign else None)
+    author = tweet.author if tweet.account != own_account else None
+    return policies.of(tweet).template.frame(author, original_text(tweet, policies))
 
 
 def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from marquee.errors import UpstreamError
 from marquee.observability import logger
 from marquee.settings import Settings
-from marquee.tweets.approval import Approval, Approvals, asked
+from marquee.tweets.approval import Approval, Approvals, ApprovalState, asked
 from marquee.tweets.classify import ASK_FOR
 from marquee.tweets.language_model import API_KEY, Answered, LanguageModel
 from marquee.tweets.models import Model, Status, Tweet
@@ -229,6 +229,8 @@ def _release(tweet: Tweet, step: _Step) -> bool:
     """Approve a polished tweet where the policy does; True where this run waits for a person."""
     if step.run.mode is Mode.DRY_RUN:
         return False
+    if _is_asked(tweet, step):
+        return step.run.mode is Mode.APPROVE
     own = step.run.posting_account
     decision = decide(tweet, step.policies, own_account=own)
     if decision.action is Action.SKIP:
@@ -242,6 +244,24 @@ def _release(tweet: Tweet, step: _Step) -> bool:
     else:
         _change(tweet, Status.APPROVED, "by the policy for its type", step, "approved")
     return False
+
+
+def _is_asked(tweet: Tweet, step: _Step) -> bool:
+    """Whether a person has been asked about it, whose word is then the one that counts.
+
+    A run that waits for the word may go on, or have died. A run that asks before every post takes
+    its place; any other leaves the tweet alone, and holds it once the time for the word is over.
+    """
+    approval = step.approvals.get(tweet.account, tweet.tweet_id)
+    if approval is None or approval.state is not ApprovalState.WAITING:
+        return False
+    now = step.clock()
+    is_over = approval.expires_at is not None and approval.expires_at <= now
+    if is_over and approval.workflow_id and step.run.mode is not Mode.APPROVE:
+        waited_for = approval.workflow_id
+        if step.approvals.expire(tweet.account, tweet.tweet_id, waited_for, now=now):
+            step.counts["held"] += 1
+    return True
 
 
 def _still_in_policy(tweet: Tweet, decision: Decision, step: _Step) -> Decision:

@@ -15,6 +15,7 @@ anything else, or no answer    Unknown           nothing
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -93,6 +94,18 @@ class OwnPost(Model):
 
 class XAccount(Protocol):
     """X, in the name of one account."""
+
+    def check_credentials(self) -> None:
+        """Raise Misconfigured where only an operator can help, before anything is sent.
+
+        What may pass is no reason to raise: ``create_post`` says it of its own accord.
+        """
+
+    def admitted(self, text: str) -> AbstractContextManager[None]:
+        """Let the block make the post: X is well, there is a slot, and it may be paid for.
+
+        Raises SlotAhead, a NotAdmitted or StoreUnavailable on entering, and nothing afterwards.
+        """
 
     def create_post(self, text: str) -> PostResult:
         """Send one request, never again by itself, and say what its answer proves."""

@@ -1,10 +1,19 @@
 """PublishTweet: freeze the text, send it once, and write down what the answer proves."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from marquee.errors import BadInput, MarqueeError, NotFound, StoreUnavailable
+from marquee.errors import (
+    BadInput,
+    BreakerOpen,
+    Deferred,
+    MarqueeError,
+    NotFound,
+    SlotAhead,
+    StoreUnavailable,
+)
 from marquee.observability import logger
 from marquee.tweets.ledger import MAX_TURNS, PostLedger
 from marquee.tweets.models import (
@@ -55,6 +64,10 @@ ABSENT_FOR = timedelta(minutes=10)
 lag."""
 
 
+HELD_BACK = (SlotAhead, Deferred, BreakerOpen)
+"""What the gateway says of a call that it lets go later, by itself."""
+
+
 class PublishTweetInput(Model):
     """Which tweet to post, and as which account."""
 
@@ -75,8 +88,9 @@ def publish_tweet(
 ) -> Outcome:
     """Post an approved tweet, at most once, however often and by however many this is called.
 
-    Raises NotFound for a tweet that is not stored, BadInput for one that is not approved, and
-    StoreUnavailable only while nothing was sent.
+    Raises NotFound for a tweet that is not stored, BadInput for one that is not approved,
+    Misconfigured where only an operator can make it possible to post, SpendRefused where it may not
+    be paid for, and StoreUnavailable; all of them only while nothing was sent.
     """
     entry = ledger.get(request.account, request.tweet_id)
     if entry is None or entry.state is LedgerState.CLAIMED:
@@ -87,7 +101,14 @@ def publish_tweet(
     if entry.state is LedgerState.SENDING:
         entry = doubted(entry, ledger, now=clock())
     if entry.state is LedgerState.CLAIMED and not _must_wait(entry, clock()):
-        entry = _send_once(entry, ledger, x, clock)
+        with ExitStack() as admission:
+            try:
+                x.check_credentials()
+                admission.enter_context(x.admitted(entry.text))
+            except HELD_BACK as held:
+                return put_off(entry, held, now=clock())
+            # From here on nothing is asked any more: what follows may be the post.
+            entry = _send_once(entry, ledger, x, clock)
     return outcome(entry, now=clock())
 
 
@@ -114,6 +135,14 @@ def outcome(entry: LedgerEntry, *, now: datetime) -> Outcome:
         price_usd=entry.price_usd if entry.post_id else 0.0,
         wait_until=waits.get(entry.state),
     )
+
+
+def put_off(
+    entry: LedgerEntry, held: SlotAhead | Deferred | BreakerOpen, *, now: datetime
+) -> Outcome:
+    """The entry as it is, to be taken up when the gateway lets the call go."""
+    given = outcome(entry, now=now)
+    return given.model_copy(update={"reason": str(held), "wait_until": held.at or given.wait_until})
 
 
 def next_look(entry: LedgerEntry, *, now: datetime) -> datetime:

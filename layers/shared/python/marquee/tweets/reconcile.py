@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Literal
 
 from pydantic import Field
 
-from marquee.errors import BadInput, MarqueeError, NotFound
+from marquee.errors import BadInput, Conflict, MarqueeError, Misconfigured, NotFound
 from marquee.observability import logger
 from marquee.tweets.ledger import PostLedger
 from marquee.tweets.models import LedgerEntry, LedgerState, Model, Outcome
@@ -16,11 +17,13 @@ from marquee.tweets.publish import (
     ABSENT_FOR,
     ABSENT_READS,
     ABSENT_READS_APART,
+    HELD_BACK,
     Clock,
     PublishTweetInput,
     doubted,
     outcome,
     publish_tweet,
+    put_off,
     read_again,
 )
 from marquee.tweets.text import same_post
@@ -51,10 +54,20 @@ class ReconcilePostInput(Model):
 class Decision(Model):
     """What an operator found out about a post: its id, or that it is to be sent, or not."""
 
-    state: LedgerState
-    """POSTED (with the id), CLAIMED (send it again), or REJECTED."""
-    reason: str = Field(min_length=1)
-    post_id: str | None = Field(default=None, pattern=r"^\d{1,20}$")
+    state: Literal[LedgerState.POSTED, LedgerState.CLAIMED, LedgerState.REJECTED] = Field(
+        description="POSTED, with its post_id: it is on X. CLAIMED: it is not, send the same text. "
+        "REJECTED: give it up."
+    )
+    reason: str = Field(
+        min_length=1,
+        max_length=300,
+        description="What was found out; it is kept in the post's history.",
+    )
+    post_id: str | None = Field(
+        default=None,
+        pattern=r"^[0-9]{1,20}$",
+        description="Of POSTED, and only there: the post's id on X.",
+    )
 
 
 class Sweep(Model):
@@ -85,7 +98,11 @@ def reconcile_post(
     if entry.state is LedgerState.UNKNOWN:
         # The moment before the read: a post made while X answers may be missing from it.
         now = clock()
-        found = _matches(entry, x.own_timeline(entry.claimed_at - LOOK_BACK), ledger)
+        try:
+            posts = x.own_timeline(entry.claimed_at - LOOK_BACK)
+        except HELD_BACK as held:
+            return put_off(entry, held, now=now)
+        found = _matches(entry, posts, ledger)
         after = _concluded(entry, found, now)
         if after is not None:
             entry = ledger.advance(entry, after) or read_again(entry, ledger)
@@ -94,34 +111,36 @@ def reconcile_post(
 
 def decide_post(
     request: ReconcilePostInput, decision: Decision, ledger: PostLedger, *, now: datetime
-) -> Outcome:
+) -> LedgerEntry:
     """Settle by an operator's word a post that NEEDS_HUMAN, or release a REJECTED one.
 
-    Raises NotFound without an entry, BadInput for a decision that the entry or the ledger does
-    not allow.
+    The same word again changes nothing. Raises NotFound without an entry, BadInput for a decision
+    that contradicts itself, Conflict for one that the entry or the ledger does not allow.
     """
+    if (decision.state is LedgerState.POSTED) != (decision.post_id is not None):
+        raise BadInput("a post_id belongs to POSTED, and to nothing else", field="post_id")
     entry = ledger.get(request.account, request.tweet_id)
     if entry is None:
         raise NotFound(f"no post of {request.tweet_id} by {request.account} was claimed")
+    said = (decision.state, decision.reason, decision.post_id)
+    if (entry.state, entry.reason, entry.post_id) == said:
+        return entry
     if entry.state not in {LedgerState.NEEDS_HUMAN, LedgerState.REJECTED}:
-        raise BadInput(f"the post is {entry.state}: there is nothing to decide")
-    if (decision.state is LedgerState.POSTED) != (decision.post_id is not None):
-        raise BadInput("a post_id belongs to POSTED, and to nothing else", field="post_id")
-    try:
-        after = entry.changed(
-            decision.state,
-            reason=decision.reason,
-            now=now,
-            post_id=decision.post_id,
-            not_before=None,
-            times_absent=0,
-        )
-    except ValueError as error:
-        raise BadInput(str(error), field="state") from error
+        raise Conflict(f"the post is {entry.state}: there is nothing to decide")
+    if decision.state is entry.state:
+        raise Conflict(f"the post is {entry.state} already")
+    after = entry.changed(
+        decision.state,
+        reason=decision.reason,
+        now=now,
+        post_id=decision.post_id,
+        not_before=None,
+        times_absent=0,
+    )
     stored = ledger.advance(entry, after)
     if stored is None:
-        raise BadInput("the entry changed meanwhile, or its text or post is another tweet's")
-    return outcome(stored, now=now)
+        raise Conflict(_not_allowed(entry, after, ledger))
+    return stored
 
 
 def sweep(
@@ -135,29 +154,57 @@ def sweep(
     """Take up what an execution left behind: look for posts in doubt, send what was not sent.
 
     ``x_of`` gives the port of a posting account. Sends at most ``max_posts``; looks for any number
-    up to SWEPT_AT_ONCE. One that fails does not stop the rest.
+    up to SWEPT_AT_ONCE. One that fails does not stop the rest, nor does an account that cannot post
+    take the turns of another: the first of its CLAIMED ones stands in ``failed`` for them all.
     """
     outcomes: list[Outcome] = []
     failed: list[str] = []
     left = 0
-    for entry in islice(_stuck(ledger, clock()), SWEPT_AT_ONCE):
+    misconfigured: set[str] = set()
+    stuck = (
+        entry
+        for entry in _stuck(ledger, clock())
+        if entry.state is not LedgerState.CLAIMED or entry.account not in misconfigured
+    )
+    for entry in islice(stuck, SWEPT_AT_ONCE):
         claimed = entry.state is LedgerState.CLAIMED
         if claimed and max_posts <= 0:
             left += 1
             continue
-        max_posts -= claimed
         try:
             outcomes.append(_taken_up(entry, ledger, tweets, x_of(entry.account), clock))
+            max_posts -= claimed  # what raised was not sent
         except MarqueeError as error:
+            if isinstance(error, Misconfigured):
+                misconfigured.add(entry.account)
             logger.warning("a post could not be taken up", tweet_id=entry.tweet_id, exc_info=True)
             failed.append(f"{entry.tweet_id}: {type(error).__name__}: {error}")
-    waiting = ledger.open_entries(LedgerState.NEEDS_HUMAN, before=clock())
+    open_entries = ledger.open_entries(LedgerState.NEEDS_HUMAN, before=clock())
+    waiting = tuple(islice(open_entries, SWEPT_AT_ONCE))
+    for entry in waiting:
+        logger.warning(
+            "a post waits for an operator",
+            account=entry.account,
+            tweet_id=entry.tweet_id,
+            reason=entry.reason,
+        )
     return Sweep(
         outcomes=tuple(outcomes),
         failed=tuple(failed),
         left=left,
-        needs_human=tuple(entry.tweet_id for entry in islice(waiting, SWEPT_AT_ONCE)),
+        needs_human=tuple(entry.tweet_id for entry in waiting),
     )
+
+
+def _not_allowed(entry: LedgerEntry, after: LedgerEntry, ledger: PostLedger) -> str:
+    """Why the ledger did not take the decision."""
+    maker = ledger.maker_of(after.account, after.post_id) if after.post_id else None
+    if maker not in {None, after.tweet_id}:
+        return f"the post {after.post_id} is that of tweet {maker}"
+    current = ledger.get(entry.account, entry.tweet_id)
+    if current is None or current.version != entry.version:
+        return "the post changed meanwhile: look at it again"
+    return "another tweet has its text: it is posted, or is about to be"
 
 
 def _taken_up(

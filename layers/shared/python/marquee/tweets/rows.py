@@ -51,7 +51,7 @@ class Swap:
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of one partition whose sort key lies in ``low..high``, in ascending order."""
+    """The rows of one partition whose sort key lies in ``low..high``, in its order."""
 
     table: In
     index: str | None
@@ -60,6 +60,7 @@ class Part:
     sort: str
     low: str
     high: str
+    descending: bool = False
 
 
 class Rows(Protocol):
@@ -125,6 +126,7 @@ class DynamoRows:
             "KeyConditionExpression": Key(name).eq(value)
             & Key(part.sort).between(part.low, part.high),
             "Limit": limit,
+            "ScanIndexForward": not part.descending,
         }
         if part.index:
             request["IndexName"] = part.index

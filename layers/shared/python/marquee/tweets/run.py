@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
@@ -13,6 +13,7 @@ from marquee.tweets.dry_run import DryRows
 from marquee.tweets.models import Model, Status, Tweet, TweetType
 from marquee.tweets.rows import Cursor, DynamoRows, Rows
 from marquee.tweets.tweet_store import TweetStore
+from marquee.workflows.problems import listed
 
 KIND = "tweet_pipeline"
 """The kind of these workflows, and the name of their state machine."""
@@ -34,20 +35,41 @@ class Mode(StrEnum):
     DRY_RUN = "dry_run"
 
 
+type FromStep = Literal["ClassifyTweets", "PolishTweets"]
+"""The states that a run may begin with, beside DownloadTweets."""
+
+
 class RunRequest(BaseModel):
     """The input of a run; what is left out comes from the settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    username: str | None = Field(default=None, pattern=r"^@?[A-Za-z0-9_]{1,20}$")
-    """Whose tweets."""
-    count: int | None = Field(default=None, ge=1, le=MAX_COUNT)
-    """How many new ones at most."""
-    tweet_type: TweetType | None = None
-    """Work on tweets of this type only; the others stay where they are."""
-    mode: Mode | None = None
-    dry_run: bool | None = None
-    """The same as the mode ``dry_run``."""
+    username: str | None = Field(
+        default=None,
+        pattern=r"^@?[A-Za-z0-9_]{1,20}$",
+        description="Whose tweets; absent: the default account's.",
+    )
+    count: int | None = Field(
+        default=None,
+        strict=True,
+        ge=1,
+        le=MAX_COUNT,
+        description="New tweets at most; absent: the default count.",
+    )
+    tweet_type: TweetType | None = Field(
+        default=None, description="Only tweets of this type; the others stay where they are."
+    )
+    mode: Mode | None = Field(
+        default=None,
+        description="auto: the policy decides; approve: a person, for every post; dry_run: nothing "
+        "is posted or changed.",
+    )
+    dry_run: bool | None = Field(
+        default=None, strict=True, description="True: the same as the mode dry_run."
+    )
+    from_step: FromStep | None = Field(
+        default=None, description="The state to begin with, on what earlier runs left."
+    )
 
     @field_validator("tweet_type")
     @classmethod
@@ -75,13 +97,6 @@ class Run(Model):
     def is_own(self) -> bool:
         """Whether the tweets are those of the account that posts."""
         return self.account == self.posting_account
-
-
-def listed(value: Any) -> Any:
-    """JSONata hands a list of one as its one element, and an empty one as nothing."""
-    if value is None:
-        return []
-    return value if isinstance(value, list | tuple) else [value]
 
 
 class StepInput(BaseModel):

@@ -6,6 +6,7 @@ import unicodedata
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from itertools import takewhile
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +16,9 @@ MAX_WEIGHTED_LENGTH = 280
 
 URL_LENGTH = 23
 """Every link becomes a t.co link of that length."""
+
+LONGEST_LINK = 4096
+"""Characters from which twitter-text takes a link for none."""
 
 _HEAVY = 2
 """An emoji, however many code points it has, and every character outside the light ranges."""
@@ -50,17 +54,24 @@ _AFTER_DOMAIN = (
 )
 _TCO = re.compile(r"https?://t\.co/[a-z0-9]+", re.IGNORECASE)
 _LONGEST_TCO_NAME = 40
-_HOST = "(?P<host>(?:{0}+\\.)+{0}+)".format(
-    "[^\\s!-,./:-@\\[-^`{-\u00a1\u2000-\u206f\u3000-\u303f\uff01-\uff0f\uff1a-\uff20]"
-)
+_IN_HOST = "[^\\s!-,./:-@\\[-^`{-\u00a1\u2000-\u206f\u3000-\u303f\uff01-\uff0f\uff1a-\uff20]"
+# Only the first of a run's letters and digits may begin a host, so each run is looked at once.
 _BARE_HOST = re.compile(
-    "(?:[a-z0-9\u00c0-\u024f](?:[a-z0-9\u00c0-\u024f_-]*[a-z0-9\u00c0-\u024f])?\\.)+[\\w-]+",
+    "(?<![a-z0-9\u00c0-\u024f_-])[_-]*"
+    "(?P<bare>(?:[a-z0-9\u00c0-\u024f](?:[a-z0-9\u00c0-\u024f_-]*[a-z0-9\u00c0-\u024f])?\\.)+[\\w-]+)",
     re.IGNORECASE,
 )
-_URL = re.compile(
-    f"(?<![A-Za-z0-9@\uff20$#\uff03\u202a-\u202e]){_SCHEME}{_HOST}(?P<rest>{_AFTER_DOMAIN})",
+# A host, or what cannot hold the beginning of one. Without those pieces each character of a long
+# word would be tried as the beginning, and the word be read to its end each time.
+_NEXT = re.compile(
+    "(?<![A-Za-z0-9@\uff20$#\uff03\u202a-\u202e])"
+    rf"{_SCHEME}(?P<host>{_IN_HOST}++(?:\.{_IN_HOST}++)++)"
+    "|[A-Za-z0-9]++"
+    rf"|{_IN_HOST}+?(?=https?://)"
+    rf"|{_IN_HOST}++(?!\.{_IN_HOST})",
     re.IGNORECASE,
 )
+_REST = re.compile(_AFTER_DOMAIN, re.IGNORECASE)
 _GOES_ON = re.compile("[A-Za-z0-9@+-]")
 """What may not follow a host directly: it is no host then, but part of an address or a word."""
 
@@ -117,14 +128,17 @@ def weighted_length(text: str) -> int:
 
 
 def url_spans(text: str) -> list[Span]:
-    """What X would turn into links: with a scheme any host, without one only an ASCII host."""
+    """What X would turn into links: with a scheme any host, without one only an ASCII host.
+
+    Takes time in proportion to the text's length, whatever it holds.
+    """
     spans = []
     position = 0
-    while match := _URL.search(text, position):
-        span = _as_link(text, match)
+    while match := _NEXT.search(text, position):
+        span = _as_link(text, match) if match["host"] else None
         if span:
             spans.append(span)
-        position = span.end if span else match.end("host")
+        position = span.end if span else match.end("host") if match["host"] else match.end()
     return spans
 
 
@@ -209,45 +223,48 @@ def _as_link(text: str, match: re.Match[str]) -> Span | None:
         bare = _BARE_HOST.search(match["host"])
         if not bare or (match.start() and text[match.start() - 1] in "-_./"):
             return None
-        first = start = match.start("host") + bare.start()
-        host = bare[0]
+        first = start = match.start("host") + bare.start("bare")
+        host = bare["bare"]
     known = _known_host(host)
     end = start + len(known)
     if not known:
         return None
-    if end == match.end("host"):
-        end = match.end()
+    if end == match.end("host") and (rest := _REST.match(text, end, first + LONGEST_LINK + 1)):
+        end = rest.end()
+    if end - first > LONGEST_LINK:
+        return None
     return None if _GOES_ON.match(text, end) else Span(first, end, text[first:end])
 
 
 def _known_host(host: str) -> str:
     """The longest beginning of the host that ends in a top-level domain; empty if there is none."""
     labels = host.split(".")
-    for count in range(len(labels), 1, -1):
+    resolvable = list(takewhile(_resolvable, labels))
+    for count in range(min(len(labels), len(resolvable) + 1), 1, -1):
         top = _top_level(labels[count - 1])
-        known = ".".join([*labels[: count - 1], top])
-        if top and _resolvable(known):
-            return known
+        if top and "_" not in labels[count - 2]:
+            return ".".join([*labels[: count - 1], top])
     return ""
 
 
 def _top_level(label: str) -> str:
     """The longest beginning of the label that is a top-level domain on its own."""
-    for end in range(len(label), 1, -1):
+    names = _top_level_domains()
+    for end in range(min(len(label), _longest(names)), 1, -1):
         if end == len(label) or not _GOES_ON.match(label, end):
             top = label[:end]
-            if top.lower() in _top_level_domains():
+            if top.lower() in names:
                 return top
     return ""
 
 
-def _resolvable(host: str) -> bool:
-    """Whether a name server could know it: labels of 1 to 63 octets, letters and digits at ends."""
-    labels = host.split(".")
-    if any(label[0] in "-_" or label[-1] in "-_" for label in labels if label):
+def _resolvable(label: str) -> bool:
+    """Whether a name server could know it: 1 to 63 octets, letters and digits at its ends."""
+    if label[0] in "-_" or label[-1] in "-_":
         return False
     try:
-        return "_" not in labels[-2] and bool(host.encode("idna"))
+        # Not as the last one, which may be empty: the codec takes more signs than "." for dots.
+        return bool(f"{label}.x".encode("idna"))
     except UnicodeError:
         return False
 
@@ -284,3 +301,8 @@ def _top_level_domains() -> frozenset[str]:
         if name.startswith("xn--")
     )
     return frozenset((*names, *decoded))
+
+
+@cache
+def _longest(names: frozenset[str]) -> int:
+    return max(map(len, names))

@@ -71,6 +71,32 @@ class TweetStore:
         items, cursor = self._rows.page(part, limit, after)
         return [_tweet(item) for item in items], cursor
 
+    def newest(
+        self, account: str, *, status: Status | None, limit: int, before: str | None = None
+    ) -> tuple[list[Tweet], str | None]:
+        """The tweets of an account (with that status), the newest first.
+
+        A page begins ``before`` a tweet, which need not exist; given back is the one before which
+        more begin.
+        """
+        name, value = "account", account
+        begin = {"account": account, "tweet_id": row_key(before)} if before else None
+        if status:
+            name, value = "account_status", _account_status(account, status)
+            begin = {**begin, name: value} if begin else None
+        part = Part(
+            In.TWEETS,
+            "by_status" if status else None,
+            (name, value),
+            "tweet_id",
+            FIRST_ID,
+            LAST_ID,
+            descending=True,
+        )
+        items, cursor = self._rows.page(part, limit, begin)
+        tweets = [_tweet(item) for item in items]
+        return tweets, tweets[-1].tweet_id if cursor else None
+
 
 def tweet_swap(tweet: Tweet, *, expected: int | None) -> Swap:
     """What writes the tweet over the version ``expected``."""

@@ -5,7 +5,9 @@ counted in the tally, and priced where its port does not leave that to the calle
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,22 +21,24 @@ from marquee.errors import (
     CredentialsRefused,
     MarqueeError,
     Misconfigured,
+    NotAdmitted,
+    SlotAhead,
     UpstreamError,
     UpstreamNotFound,
     UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from marquee.gateway.admission import Call, admitted
 from marquee.gateway.calls import raise_for_status
-from marquee.observability import current_tally, logger
-from marquee.settings import (
-    HTTP_TIMEOUT_SECONDS,
+from marquee.gateway.prices import (
     X_OWN_POST_READ_USD,
     X_POST_CREATED_USD,
     X_POST_WITH_URL_CREATED_USD,
     X_USER_READ_USD,
-    Settings,
 )
+from marquee.observability import Stopwatch, current_tally, logger
+from marquee.settings import HTTP_TIMEOUT_SECONDS, Settings
 from marquee.tweets.credentials import Credentials, CredentialStore, OAuth2
 from marquee.tweets.posting import (
     Created,
@@ -62,6 +66,7 @@ MOST_PAGES = 32
 """X shows the last 3,200 posts of a timeline; more pages than that are none of an end."""
 
 _PROVIDER = "x"
+_POSTS = "tweets"
 _TIMELINE = "users/tweets"
 _MAX_REASON = 200
 _ACCOUNT = re.compile(r"[a-z0-9_]{1,20}")
@@ -97,6 +102,7 @@ class XApi:
         self._clock = clock
         self._store = CredentialStore(ssm, prefix, account, rows, self._exchange, clock)
         self._owner: tuple[str, str] | None = None
+        self._admission = Call()
 
     @classmethod
     def connect(cls, settings: Settings, account: str) -> "XApi":
@@ -112,6 +118,25 @@ class XApi:
     def __repr__(self) -> str:
         return f"XApi({self._account!r})"
 
+    def check_credentials(self) -> None:
+        """See XAccount: a parameter is missing or malformed, or the token is of someone else."""
+        try:
+            self._identify(self._store.current())
+        except (Misconfigured, NotAdmitted, SlotAhead):
+            raise
+        except (MarqueeError, *STORE_ERRORS):
+            logger.info("whether we may post is not known yet", account=self._account)
+
+    @contextmanager
+    def admitted(self, text: str) -> Iterator[None]:
+        """See XAccount."""
+        with admitted(
+            _PROVIDER, _POSTS, most_usd=_price_of(text), credential=self._account, within=None
+        ) as call:
+            call.usd = 0.0  # until something is sent
+            self._admission = call
+            yield
+
     def create_post(self, text: str) -> PostResult:
         """See XAccount."""
         try:
@@ -122,21 +147,31 @@ class XApi:
             return Unauthorized(str(error)) if error.status == 401 else NotSent(str(error))
         except (MarqueeError, *STORE_ERRORS) as error:
             return NotSent(str(error))
+        session, admission = self._session, self._admission
+        watch = Stopwatch()
         try:
-            reply = self._session.call(
+            reply = session.call(
                 credentials,
                 lambda client, signs: client.create_tweet(text=text, user_auth=signs),
             )
         except NeverSent as error:
-            self._count(successful=False)
+            admission.error = _unusable(_POSTS, str(error))
+            _count(_POSTS, watch, UpstreamUnavailable)
             return NotSent(str(error))
         except NoAnswer as error:
-            self._count(successful=False)
+            admission.error = _unanswered(_POSTS, error)
+            admission.usd = _price_of(text)
+            _count(_POSTS, watch, type(admission.error))
             return Unknown(str(error))
         result = read_answer(reply.status_code, reply.headers, reply.content)
-        price = X_POST_WITH_URL_CREATED_USD if url_spans(text) else X_POST_CREATED_USD
-        created = isinstance(result, Created)
-        self._count(successful=created, cost_usd=price if created else 0.0)
+        # Where X may have it, it may have been charged.
+        admission.usd = _price_of(text) if isinstance(result, Created | Unknown) else 0.0
+        admission.headers = reply.headers
+        if isinstance(result, Created):
+            _count(_POSTS, watch, usd=admission.usd)
+        else:
+            admission.error = _error_of(reply)
+            _count(_POSTS, watch, type(admission.error))
         return result
 
     def own_timeline(self, since: datetime) -> Sequence[OwnPost]:
@@ -146,7 +181,11 @@ class XApi:
         token: str | None = None
         for _ in range(MOST_PAGES):
             body = self._timeline_body(
-                own_id, max_results=PAGE, start_time=since, pagination_token=token
+                own_id,
+                X_OWN_POST_READ_USD,
+                max_results=PAGE,
+                start_time=since,
+                pagination_token=token,
             )
             token = _next_token(body)
             if body.get("errors"):
@@ -154,7 +193,7 @@ class XApi:
             records = _records(body)
             if body["meta"].get("result_count") != len(records):
                 raise _unusable(_TIMELINE, "a page of the own timeline is not whole")
-            current_tally().cost_usd += X_OWN_POST_READ_USD * len(records)
+            current_tally().add_cost(_PROVIDER, X_OWN_POST_READ_USD * len(records))
             posts += [_own_post(record) for record in records]
             if token is None:
                 return posts
@@ -169,11 +208,19 @@ class XApi:
         body = self._read(
             "users/by/username",
             lambda client, signs: client.get_user(username=username, user_auth=signs),
+            _Price(X_USER_READ_USD),
         )
         return _user("users/by/username", body)[0]
 
     def timeline(
-        self, user_id: str, *, since_id: str | None, at_most: int, replies: bool, retweets: bool
+        self,
+        user_id: str,
+        *,
+        since_id: str | None,
+        at_most: int,
+        replies: bool,
+        retweets: bool,
+        usd_per_post: float,
     ) -> "Timeline":
         """See XReader."""
         # Whoever only posts has no use for what stands around a download.
@@ -181,7 +228,11 @@ class XApi:
 
         left_out = [*(() if replies else ("replies",)), *(() if retweets else ("retweets",))]
         body = self._timeline_body(
-            user_id, max_results=at_most, since_id=since_id, exclude=left_out or None
+            user_id,
+            usd_per_post,
+            max_results=at_most,
+            since_id=since_id,
+            exclude=left_out or None,
         )
         posts = [record for record in _records(body) if isinstance(record, dict)]
         return Timeline(posts=posts, has_more=_next_token(body) is not None)
@@ -193,7 +244,9 @@ class XApi:
         return XSession(self._base_url, self._timeout_seconds)
 
     def _identify(self, credentials: Credentials) -> str:
-        """The user id of the credentials, which must be the account's; X is asked once for each.
+        """The user id of the credentials, which must be the account's.
+
+        X is asked where neither this process nor the row of credentials knows.
 
         Raises Misconfigured where they belong to someone else.
         """
@@ -203,8 +256,12 @@ class XApi:
         return self._owner[1]
 
     def _ask_who_we_are(self) -> str:
-        body = self._read("users/me", lambda client, signs: client.get_me(user_auth=signs))
-        current_tally().cost_usd += X_USER_READ_USD
+        body = self._read(
+            "users/me",
+            lambda client, signs: client.get_me(user_auth=signs),
+            _Price(X_USER_READ_USD),
+        )
+        current_tally().add_cost(_PROVIDER, X_USER_READ_USD)
         user_id, username = _user("users/me", body)
         if username.lower() != self._account:
             raise Misconfigured(
@@ -213,35 +270,53 @@ class XApi:
         self._store.remember_owner(user_id)
         return user_id
 
-    def _timeline_body(self, user_id: str, **asked: Any) -> dict[str, Any]:
+    def _timeline_body(
+        self, user_id: str, usd_per_post: float, *, max_results: int, **asked: Any
+    ) -> dict[str, Any]:
         given = {name: value for name, value in asked.items() if value is not None}
         body = self._read(
             _TIMELINE,
             lambda client, signs: client.get_users_tweets(
-                user_id, tweet_fields=_TWEET_FIELDS, user_auth=signs, **given
+                user_id,
+                max_results=max_results,
+                tweet_fields=_TWEET_FIELDS,
+                user_auth=signs,
+                **given,
             ),
+            _Price(usd_per_post, max_results),
         )
         if not body.get("data"):
             _raise_for_absence(_TIMELINE, body)
         return body
 
-    def _read(self, endpoint: str, send: Sends) -> dict[str, Any]:
+    def _read(self, endpoint: str, send: Sends, price: "_Price") -> dict[str, Any]:
         """One read, and one more with renewed credentials after a 401."""
-        credentials = self._store.current()
+        credentials, session = self._store.current(), self._session
         try:
-            return self._read_once(endpoint, lambda: self._session.call(credentials, send))
+            return self._read_once(endpoint, lambda: session.call(credentials, send), price)
         except CredentialsRefused as error:
             if error.status != 401 or not self._store.renew(credentials):
                 raise
         renewed = self._store.current()
-        return self._read_once(endpoint, lambda: self._session.call(renewed, send))
+        return self._read_once(endpoint, lambda: session.call(renewed, send), price)
 
-    def _read_once(self, endpoint: str, send: "Callable[[], Reply]") -> dict[str, Any]:
-        """The object that X answered, counted; UpstreamError for anything else."""
+    def _read_once(
+        self, endpoint: str, send: "Callable[[], Reply]", price: "_Price"
+    ) -> dict[str, Any]:
+        """The object that X answered, admitted and counted; UpstreamError for anything else."""
+        with admitted(
+            _PROVIDER, endpoint, most_usd=price.most, credential=self._account, within=None
+        ) as call:
+            body = self._counted(endpoint, send, call)
+            call.usd = price.of(body)
+            return body
+
+    def _counted(self, endpoint: str, send: "Callable[[], Reply]", call: Call) -> dict[str, Any]:
+        watch = Stopwatch()
         try:
-            body = _answered(endpoint, send)
+            body = _answered(endpoint, send, call)
         except UpstreamError as error:
-            self._count(successful=False)
+            _count(endpoint, watch, type(error))
             logger.warning(
                 "upstream call failed",
                 provider=_PROVIDER,
@@ -250,7 +325,7 @@ class XApi:
                 error=type(error).__name__,
             )
             raise
-        self._count(successful=True)
+        _count(endpoint, watch)
         return body
 
     def _exchange(self, credentials: OAuth2) -> OAuth2 | None:
@@ -258,7 +333,8 @@ class XApi:
         endpoint = "oauth2/token"
         asked_at = self._clock().timestamp()
         try:
-            said = self._read_once(endpoint, lambda: self._session.refresh(credentials))
+            # Not admitted: X sets it no limit and no price, and a lease lets one at a time do it.
+            said = self._counted(endpoint, lambda: self._session.refresh(credentials), Call())
         except UpstreamError as error:
             if error.status == 400:
                 return None
@@ -276,19 +352,58 @@ class XApi:
             expires_at=int(asked_at + lasts) if isinstance(lasts, int) else None,
         )
 
-    def _count(self, *, successful: bool, cost_usd: float = 0.0) -> None:
-        current_tally().add_call(_PROVIDER, successful=successful, cost_usd=cost_usd)
+
+def _count(
+    endpoint: str, watch: Stopwatch, error: type[UpstreamError] | None = None, usd: float = 0.0
+) -> None:
+    name = error.__name__ if error else ""
+    current_tally().add_call(_PROVIDER, endpoint, error=name, ms=watch.ms, usd=usd)
 
 
-def _answered(endpoint: str, send: "Callable[[], Reply]") -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Price:
+    """Of a read: so much for each record, of which it gets so many at most."""
+
+    each: float
+    at_most: int = 1
+
+    @property
+    def most(self) -> float:
+        return self.each * self.at_most
+
+    def of(self, body: Mapping[str, Any]) -> float:
+        data = body.get("data")
+        return self.each * (len(data) if isinstance(data, list) else bool(data))
+
+
+def _price_of(text: str) -> float:
+    return X_POST_WITH_URL_CREATED_USD if url_spans(text) else X_POST_CREATED_USD
+
+
+def _error_of(reply: "Reply") -> UpstreamError:
+    """Of an answer that is no post: what its status stands for, or that nobody can read it."""
+    try:
+        raise_for_status(_PROVIDER, _POSTS, reply)
+    except UpstreamError as error:
+        return error
+    return _unusable(_POSTS, "the answer holds no post")
+
+
+def _unanswered(endpoint: str, error: NoAnswer) -> UpstreamError:
+    kind = UpstreamTimeout if error.timed_out else UpstreamUnavailable
+    return kind(str(error), provider=_PROVIDER, endpoint=endpoint)
+
+
+def _answered(endpoint: str, send: "Callable[[], Reply]", call: Call) -> dict[str, Any]:
     """The object that X answered; UpstreamError for anything else."""
     try:
         reply = send()
     except NeverSent as error:
+        call.usd = 0.0
         raise _unusable(endpoint, str(error)) from None
     except NoAnswer as error:
-        kind = UpstreamTimeout if error.timed_out else UpstreamUnavailable
-        raise kind(str(error), provider=_PROVIDER, endpoint=endpoint) from None
+        raise _unanswered(endpoint, error) from None
+    call.headers = reply.headers
     raise_for_status(_PROVIDER, endpoint, reply)
     try:
         body = reply.json()

@@ -1,17 +1,18 @@
 """The workflow record: one item per execution in WorkflowsTable, from which the API answers."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.conditions import Attr, Key
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field
 
 from marquee.aws import from_item, table, to_item
 from marquee.clock import Moment
+from marquee.observability import current_tally
 from marquee.settings import RECORD_KEPT_FOR, Settings
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class WorkflowRecord(BaseModel):
     kind: str
     status: Status
     trigger: str = ""
+    rerun_of: str | None = None
+    """The execution that this one repeats."""
     input: dict[str, Any] = Field(default_factory=dict)
     started_at: Moment
     ended_at: Moment | None = None
@@ -135,17 +138,16 @@ class WorkflowRecords:
         trigger: str,
         request: Mapping[str, Any],
         now: datetime,
+        rerun_of: str | None = None,
     ) -> None:
         """The execution is about to be started; changes nothing where the record is there."""
-        self._update(
-            workflow_id,
-            kind,
-            now,
-            {
-                "#trigger = if_not_exists(#trigger, :trigger)": trigger,
-                "#input = if_not_exists(#input, :input)": to_item(request),
-            },
-        )
+        changes: dict[str, Any] = {
+            "#trigger = if_not_exists(#trigger, :trigger)": trigger,
+            "#input = if_not_exists(#input, :input)": to_item(request),
+        }
+        if rerun_of:
+            changes["rerun_of = if_not_exists(rerun_of, :rerun_of)"] = rerun_of
+        self._update(workflow_id, kind, now, changes)
 
     def write_step(
         self, workflow_id: str, kind: str, name: str, step: StepRecord, now: datetime
@@ -181,6 +183,7 @@ class WorkflowRecords:
             if refusal.response["Error"]["Code"] == "ConditionalCheckFailedException":
                 return False
             raise
+        current_tally().workflows[kind, status] += 1
         return True
 
     def page(
@@ -207,6 +210,36 @@ class WorkflowRecords:
             query["ExclusiveStartKey"] = dict(after)
         answer = self._table.query(**query)
         return [_record(item) for item in answer["Items"]], answer.get("LastEvaluatedKey")
+
+    def forget_ended(self, kind: str, before: datetime) -> Iterator[bool]:
+        """Delete the records of a kind that ended before then, the oldest first, one at a turn.
+
+        Yields whether the record went: one that the index shows and the table no longer so stays.
+        """
+        gone = Attr("status").ne(Status.RUNNING) & Attr("ended_at").lt(before.isoformat())
+        query: dict[str, Any] = {
+            "IndexName": "by_kind",
+            "KeyConditionExpression": Key("kind").eq(kind)
+            & Key("started_at").lt(before.isoformat()),
+            "FilterExpression": gone,
+            "ProjectionExpression": "workflow_id",
+        }
+        while True:
+            answer = self._table.query(**query)
+            for item in answer["Items"]:
+                yield self._delete(str(item["workflow_id"]), gone & Attr("kind").eq(kind))
+            if "LastEvaluatedKey" not in answer:
+                return
+            query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _delete(self, workflow_id: str, condition: ConditionBase) -> bool:
+        try:
+            self._table.delete_item(Key={"workflow_id": workflow_id}, ConditionExpression=condition)
+        except ClientError as refusal:
+            if refusal.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
 
     def _update(
         self,

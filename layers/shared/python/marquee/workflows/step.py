@@ -15,7 +15,9 @@ from pydantic import BaseModel, Field, ValidationError
 from marquee.aws import STORE_ERRORS, as_store_error
 from marquee.clock import now
 from marquee.errors import BadInput
-from marquee.observability import logger, tallying
+from marquee.gateway.accounting import accounted
+from marquee.gateway.callers import Caller
+from marquee.observability import Ended, Tally, logger, tallying
 from marquee.settings import settings
 from marquee.workflows.record import (
     MAX_MESSAGE,
@@ -37,6 +39,16 @@ class Asking(BaseModel):
     step: str = Field(min_length=1)
     attempt: int = Field(default=1, ge=1)
 
+    @property
+    def caller(self) -> str:
+        """The name under which its calls are booked.
+
+        A third part of a step's name says only which turn it is (``PublishTweet/123/2``): what one
+        turn has booked is for the next.
+        """
+        state, *parts = self.step.split("/")
+        return "/".join([self.workflow_id, state, *parts[:1]])
+
 
 def step(kind: str) -> Callable[[Step], Handler]:
     """Make a handler of ``function``: event in, JSON out, one state of a workflow of ``kind``.
@@ -49,26 +61,51 @@ def step(kind: str) -> Callable[[Step], Handler]:
         def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
             logger.set_correlation_id(str(event.get("workflow_id")))
             asking = _validated(Asking, event)
-            records = WorkflowRecords.connect(settings())
-            running = StepRecord(status=Status.RUNNING, started_at=now(), attempts=asking.attempt)
-            _write(records, kind, asking, running)
-            with tallying() as tally:
-                try:
-                    output = function(event)
-                except Exception as error:
-                    named = _named(error)
-                    logger.exception("step failed", step=asking.step, error=type(named).__name__)
-                    failure = StepError(name=type(named).__name__, message=str(named)[:MAX_MESSAGE])
-                    failed = _ended(running, Status.FAILED, tally.as_counts(), error=failure)
-                    _write(records, kind, asking, failed)
-                    raise named from error
-            counts = {**output.get("counts", {}), **tally.as_counts()}
-            _write(records, kind, asking, _ended(running, Status.SUCCEEDED, counts))
-            return output
+            caller = Caller(asking.caller, can_wait=True)
+            with accounted(asking.step, attempt=asking.attempt, caller=caller) as whole:
+                return _run(function, kind, asking, event, whole)
 
         return handler
 
     return decorate
+
+
+def _run(function: Step, kind: str, asking: Asking, event: JsonObject, whole: Tally) -> JsonObject:
+    """The attempt between the two writes of its record, which ``whole`` counts beside it."""
+    records = WorkflowRecords.connect(settings())
+    running = StepRecord(status=Status.RUNNING, started_at=now(), attempts=asking.attempt)
+    _write(records, kind, asking, running)
+    with tallying() as tally:
+        try:
+            output = function(event)
+        except Exception as error:
+            named = _named(error)
+            logger.exception("step failed", step=asking.step, error=type(named).__name__)
+            failure = StepError(name=type(named).__name__, message=str(named)[:MAX_MESSAGE])
+            failed = _ended(running, Status.FAILED, tally.as_counts(), error=failure)
+            _close(records, kind, asking, failed, whole)
+            raise named from error
+        finally:
+            whole.add(tally)
+    counts = {**output.get("counts", {}), **tally.as_counts()}
+    _close(records, kind, asking, _ended(running, Status.SUCCEEDED, counts), whole)
+    return output
+
+
+def _close(
+    records: WorkflowRecords, kind: str, asking: Asking, ended: StepRecord, whole: Tally
+) -> None:
+    _write(records, kind, asking, ended)
+    state, took = asking.step.partition("/")[0], float(ended.duration_ms or 0)
+    whole.steps.append(Ended(kind, state, ended.error.name if ended.error else "", took))
+    logger.info(
+        "step ended",
+        step=asking.step,
+        status=ended.status,
+        attempt=asking.attempt,
+        duration_ms=ended.duration_ms,
+        counts=ended.counts,
+    )
 
 
 def _validated[T: BaseModel](model: type[T], event: JsonObject) -> T:

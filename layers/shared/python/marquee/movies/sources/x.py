@@ -14,6 +14,7 @@ import httpx
 
 from marquee.errors import UpstreamRefused, UpstreamUnavailable
 from marquee.gateway.calls import Answer, Upstream, call
+from marquee.gateway.prices import X_POST_READ_USD
 from marquee.movies.models import Movie, Review
 from marquee.movies.sources import (
     NO_WORDS,
@@ -34,7 +35,7 @@ from marquee.movies.sources.relevance import (
     people,
     spoken_title,
 )
-from marquee.settings import X_POST_READ_USD, Secrets, Settings
+from marquee.settings import Secrets, Settings
 
 MAX_QUERY_LENGTH = 512
 """Characters of a recent search on self-serve plans."""
@@ -130,7 +131,13 @@ def _search(
 ) -> Answer:
     def send(params: dict[str, str | int]) -> Answer:
         return call(
-            upstream, _ENDPOINT, f"/{_ENDPOINT}", params=params, price=_price, client=client
+            upstream,
+            _ENDPOINT,
+            f"/{_ENDPOINT}",
+            params=params,
+            price=_price,
+            most_usd=X_POST_READ_USD * int(params["max_results"]),
+            client=client,
         )
 
     if since is None:

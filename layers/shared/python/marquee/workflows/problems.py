@@ -1,0 +1,42 @@
+"""What a definition's Catch hands on: the errors of steps that failed for good."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from marquee.workflows.record import StepError, in_words
+
+
+class CaughtError(BaseModel):
+    """``$states.errorOutput`` of a Catch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(alias="Error")
+    cause: str = Field(default="", alias="Cause")
+
+    def as_step_error(self) -> StepError:
+        """The error as a record holds it."""
+        return StepError(name=self.name, message=in_words(self.cause))
+
+    def __str__(self) -> str:
+        return f"{self.name}: {in_words(self.cause)}"
+
+
+class Problem(BaseModel):
+    """A step that failed for good while the workflow went on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: str
+    error: CaughtError
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.error}"
+
+
+def listed(value: Any) -> Any:
+    """JSONata hands a list of one as its one element, and an empty one as nothing."""
+    if value is None:
+        return []
+    return value if isinstance(value, list | tuple) else [value]
