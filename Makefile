@@ -1,5 +1,6 @@
 # `make run` and `make test` are all a new user needs; `make help` lists the rest.
 MOVIE ?= RRR
+TWEETS ?= 5
 SHELL := /bin/bash
 
 VENVS := .venvs
@@ -17,12 +18,21 @@ PYTHON := $(shell for python in python3.13 $(wildcard $(PYENV)/versions/3.13*/bi
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-run: $(READY) ## start the laptop cloud and search a film: make run MOVIE="Dune (2021)"
+run: $(READY) ## start the laptop cloud, search a film, run the tweets: make run MOVIE="Dune (2021)"
 	@$(LAPTOP)/bin/marquee up
 	@$(LAPTOP)/bin/marquee search "$(MOVIE)"
 	@echo
-	@echo 'Next: $(LAPTOP)/bin/marquee search "Dune (2021)", or status, or down.' \
+	@echo 'What a run of the tweet pipeline would post:'
+	@$(LAPTOP)/bin/marquee run --count $(TWEETS) --dry-run || $(NOTHING_WRONG)
+	@if $(LAPTOP)/bin/marquee status | grep -q '^posting *stand-in'; then echo; \
+	  echo 'And what it posts, to the stand-in of X:'; \
+	  $(LAPTOP)/bin/marquee run --count $(TWEETS) || $(NOTHING_WRONG); fi
+	@echo
+	@echo 'Next: $(LAPTOP)/bin/marquee search "Dune (2021)", run, approve, status or down.' \
 	  'The API with curl: README.md.'
+
+# Exit codes of a run that has nothing to do (3), or now waits for a person (5).
+NOTHING_WRONG = { status=$$?; [ $$status -eq 3 ] || [ $$status -eq 5 ] || exit $$status; }
 
 test: check ## everything that CI runs
 	$(LAPTOP)/bin/pytest -q -n 2 --dist loadgroup --ignore tests/e2e --ignore tests/bench
@@ -44,8 +54,9 @@ lock: $(VENVS)/uv/.ready ## resolve the groups of pyproject.toml into pinned, ha
 	@for group in uv laptop emulator; do \
 	  $(VENVS)/uv/bin/uv $(RESOLVE) --group $$group -o requirements/$$group.txt; done
 	@$(VENVS)/uv/bin/uv $(RESOLVE) --group runtime $(AS_TESTED) -o requirements/runtime.txt
-	@$(VENVS)/uv/bin/uv $(RESOLVE) --group dependencies $(AS_TESTED) \
-	  -o layers/dependencies/requirements.txt
+	@for layer in dependencies social language; do \
+	  $(VENVS)/uv/bin/uv $(RESOLVE) --group $$layer $(AS_TESTED) \
+	  -o layers/$$layer/requirements.txt; done
 AS_TESTED := --constraints requirements/laptop.txt
 RESOLVE := pip compile --quiet --python-version 3.13 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate

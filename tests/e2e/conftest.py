@@ -61,7 +61,8 @@ class RunningCloud:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
     """The laptop cloud, as a user without any key has it."""
     folder = tmp_path_factory.mktemp("laptop-cloud")
-    cloud = Cloud(folder / "home", env_file=folder / "no.env")
+    # What stand-ins charge in these tests is more than a day's budget.
+    cloud = Cloud(folder / "home", env_file=folder / "no.env", parameters={"SpendCaps": "day=1000"})
     try:
         cloud.up()
         yield RunningCloud(cloud)

@@ -1,18 +1,22 @@
-"""The deployed movie search as its clients, its operator and its upstreams see it."""
+"""The deployed stack as its clients, its operator and its upstreams see it."""
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
+import pytest
 from jsonschema import Draft202012Validator
 
+from marquee_cli.cloud.processes import ProcessId, marked
 from tests.e2e.conftest import RunningCloud
 from tests.support.upstreams import Upstreams
 
@@ -40,19 +44,31 @@ def eventually[T](look: Callable[[], T | None], within_seconds: float = WITHIN_S
 
 @dataclass(frozen=True)
 class Deployed:
-    """A movie search that runs; every answer of its API is held against its own document."""
+    """A stack that runs; every answer of its API is held against its own document."""
 
     cloud: RunningCloud
     upstreams: Upstreams
     http: httpx.Client = field(repr=False)
     said: list[str] = field(default_factory=list, repr=False)
     """All that clients were answered."""
+    heard: list[Json] = field(default_factory=list, repr=False)
+    """The events on the bus while somebody listened."""
 
-    def ask(self, method: str, path: str, *, key: str | None = None, **query: Any) -> Answer:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        key: str | None = None,
+        body: Json | None = None,
+        **query: Any,
+    ) -> Answer:
         """One request with the API's key, or with another one; an empty one sends none."""
         key = self.cloud.api_key if key is None else key
         headers = {"x-api-key": key} if key else {}
-        answer = self.http.request(method, self.cloud.api_url + path, params=query, headers=headers)
+        answer = self.http.request(
+            method, self.cloud.api_url + path, params=query, json=body, headers=headers
+        )
         self.said.append(f"{answer.headers}\n{answer.text}")
         self._assert_documented(method, path, answer)
         return answer
@@ -80,25 +96,39 @@ class Deployed:
 
         return eventually(look)
 
-    def executions(self) -> set[str]:
-        """The names of all executions that Step Functions knows."""
+    def calm(self) -> None:
+        """Upstreams as after their start, and no quota, budget or breaker that remembers a test."""
+        self.upstreams.reset()
+        self.forget_quotas()
+
+    def forget_quotas(self) -> None:
+        """As if the windows of all quotas had passed, and an operator had reopened everything."""
+        for item in self.items("Gateway"):
+            if not item["pk"]["S"].startswith("stats#"):
+                self.aws("dynamodb").delete_item(
+                    TableName=self.cloud.outputs["GatewayTableName"],
+                    Key={name: item[name] for name in ("pk", "sk")},
+                )
+
+    def executions(self, machine: str = "MovieSearch") -> set[str]:
+        """The names of all executions of a state machine that Step Functions knows."""
         pages = self.aws("stepfunctions").get_paginator("list_executions")
-        found = pages.paginate(stateMachineArn=self.cloud.outputs["MovieSearchArn"])
+        found = pages.paginate(stateMachineArn=self.cloud.outputs[f"{machine}Arn"])
         return {execution["name"] for page in found for execution in page["executions"]}
 
-    def arn_of(self, workflow_id: str) -> str:
+    def arn_of(self, workflow_id: str, machine: str = "MovieSearch") -> str:
         """The ARN of an execution."""
-        machine = self.cloud.outputs["MovieSearchArn"]
-        return f"{machine.replace(':stateMachine:', ':execution:')}:{workflow_id}"
+        arn = self.cloud.outputs[f"{machine}Arn"]
+        return f"{arn.replace(':stateMachine:', ':execution:')}:{workflow_id}"
 
-    def history(self, workflow_id: str) -> list[Json]:
+    def history(self, workflow_id: str, machine: str = "MovieSearch") -> list[Json]:
         """The events of an execution, as the console shows them."""
         pages = self.aws("stepfunctions").get_paginator("get_execution_history")
-        found = pages.paginate(executionArn=self.arn_of(workflow_id))
+        found = pages.paginate(executionArn=self.arn_of(workflow_id, machine))
         return [event for page in found for event in page["events"]]
 
     def items(self, table: str) -> list[Json]:
-        """All that a table (`Movies`, `Reviews`, `Workflows`) holds."""
+        """All that a table (`Movies`, `Reviews`, `Workflows`, `Tweets`, `Posts`) holds."""
         pages = self.aws("dynamodb").get_paginator("scan")
         found = pages.paginate(TableName=self.cloud.outputs[f"{table}TableName"])
         return [item for page in found for item in page["Items"]]
@@ -164,14 +194,80 @@ class Deployed:
         name: str = found["StackResourceDetail"]["PhysicalResourceId"]
         return name
 
+    def invoke(self, function: str, payload: Json | None = None) -> Json:
+        """What a function (its name in the template) returns; it must not fail."""
+        answer = self.aws("lambda").invoke(
+            FunctionName=self.physical_id(function), Payload=json.dumps(payload or {})
+        )
+        returned: Json = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, returned
+        return returned
+
+    def workers(self, *functions: str) -> list[ProcessId]:
+        """The processes that run these functions now or wait to, as Linux tells them."""
+        if sys.platform != "linux":
+            pytest.skip("/proc is Linux's")
+        names = {f"AWS_LAMBDA_FUNCTION_NAME={self.physical_id(name)}" for name in functions}
+        return [
+            process
+            for process in marked(self.cloud.cloud.home.folder, "emulator")
+            if names & set(Path(f"/proc/{process.pid}/environ").read_text().split("\0"))
+        ]
+
     @contextmanager
-    def without_waits(self) -> Iterator[None]:
-        """Retries of the state machine come at once; how long they wait the definition says."""
-        self._scale_waits(0)
+    def listening(self) -> Iterator[Callable[[str], list[Json]]]:
+        """Hear what is put on the bus until the block ends: the details of a type, once they came.
+
+        All that was heard is kept in `heard`.
+        """
+        bus = self.cloud.outputs["EventBusName"]
+        sqs, events = self.aws("sqs"), self.aws("events")
+        with ExitStack() as undo:
+            url = sqs.create_queue(QueueName="heard-by-a-test")["QueueUrl"]
+            undo.callback(sqs.delete_queue, QueueUrl=url)
+            attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+            arn = attributes["Attributes"]["QueueArn"]
+            rule: Json = {"Name": "heard-by-a-test", "EventBusName": bus}
+            pattern = {"source": [{"prefix": ""}]}
+            rule_arn = events.put_rule(**rule, EventPattern=json.dumps(pattern))["RuleArn"]
+            undo.callback(events.delete_rule, **rule)
+            allowed = {
+                "Effect": "Allow",
+                "Principal": {"Service": "events.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": arn,
+                "Condition": {"ArnEquals": {"aws:SourceArn": rule_arn}},
+            }
+            policy = {"Version": "2012-10-17", "Statement": [allowed]}
+            sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+            target = {"Rule": rule["Name"], "EventBusName": bus}
+            events.put_targets(**target, Targets=[{"Id": "queue", "Arn": arn}])
+            undo.callback(events.remove_targets, **target, Ids=["queue"])
+            self.heard.clear()
+
+            def hear(detail_type: str) -> list[Json]:
+                def look() -> list[Json]:
+                    got = sqs.receive_message(
+                        QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1
+                    )
+                    self.heard.extend(json.loads(m["Body"]) for m in got.get("Messages", ()))
+                    return [e["detail"] for e in self.heard if e["detail-type"] == detail_type]
+
+                return eventually(look)
+
+            yield hear
+
+    @contextmanager
+    def waits_scaled(self, factor: float, *, after: float = 1) -> Iterator[None]:
+        """Waits and retries of the state machines take that much of their time; 0: none.
+
+        A wait until a moment takes that much of the time until then. `after` holds afterwards.
+        """
+        self._scale_waits(factor)
         try:
             yield
         finally:
-            self._scale_waits(1)
+            self._scale_waits(after)
 
     def _scale_waits(self, factor: float) -> None:
         answer = self.http.post(
@@ -211,8 +307,8 @@ def workflow_id_of(answer: Answer) -> str:
 
 @contextmanager
 def deployed_in(cloud: RunningCloud) -> Iterator[Deployed]:
-    """The movie search of a cloud, whose state machine waits for nothing meanwhile."""
+    """The stack of a cloud, whose state machines wait for nothing meanwhile."""
     with httpx.Client(timeout=CALL_SECONDS, trust_env=False) as http:
         deployed = Deployed(cloud, Upstreams(cloud.upstreams_url, http), http)
-        with deployed.without_waits():
+        with deployed.waits_scaled(0):
             yield deployed

@@ -21,10 +21,19 @@ from click.testing import CliRunner
 from marquee_cli.cloud.fit import Build, Put, Remove, adapted, changes_for
 from marquee_cli.cloud.processes import marked
 from marquee_cli.cloud.queueing_emulator import SLOTS
+from marquee_cli.cloud.stand_ins import oauth2_tokens
 from marquee_cli.main import main
+from marquee_cli.upstreams.credentials import DEMONSTRATION
 from tests.e2e.conftest import RunningCloud
 
 HEALTH = "/workflow/health"
+KEYS = {
+    "MoviesTableName": ("pk", "sk"),
+    "ReviewsTableName": ("pk", "sk"),
+    "WorkflowsTableName": ("workflow_id",),
+    "TweetsTableName": ("account", "tweet_id"),
+    "PostsTableName": ("account", "tweet_id"),
+}
 BURST = 50
 QUICK_SECONDS = 5.0
 """An `up` with nothing to do takes a third of a second; a busy machine may take longer."""
@@ -59,10 +68,11 @@ def test_the_deployed_template_differs_from_the_built_one_by_the_fit_only(
     changes = changes_for(build)
     fitted = json.loads((home.fitted / "template.json").read_text())
     assert adapted(built, changes) == fitted
-    touched = {change.path[-1] for change in changes if isinstance(change, Put | Remove)}
+    touched = {str(change.path[-1]) for change in changes if isinstance(change, Put | Remove)}
     assert {name for name in touched if not name.startswith("Everything")} == {
         "Runtime",
         "DefinitionUri",
+        "Resource",
     }
 
 
@@ -152,26 +162,60 @@ def test_the_next_up_replaces_a_killed_emulator_and_its_workers(cloud: RunningCl
     assert get(cloud, HEALTH).status_code == 200
 
 
+def test_tokens_that_a_killed_emulator_has_forgotten_are_found_again(cloud: RunningCloud) -> None:
+    def stored() -> Any:
+        name = "/marquee/local/tweets/marquee_demo/oauth2_tokens"
+        found = cloud.boto3("ssm").get_parameter(Name=name, WithDecryption=True)
+        return json.loads(found["Parameter"]["Value"])
+
+    renewed = httpx.post(
+        f"{cloud.upstreams_url}/x/2/oauth2/token",
+        data={"grant_type": "refresh_token", "refresh_token": held(cloud)["refresh_token"]},
+        auth=(DEMONSTRATION.x_client_id, DEMONSTRATION.x_client_secret),
+        trust_env=False,
+    )
+    assert renewed.status_code == 200, renewed.text
+    # Whoever renewed them has stored them, and the emulator did not live to keep that.
+    assert stored()["refresh_token"] != renewed.json()["refresh_token"]
+    emulator = cloud.cloud.home.read().emulator
+    assert emulator is not None
+    os.kill(emulator.process.pid, signal.SIGKILL)
+
+    cloud.cloud.up()
+    assert stored() == held(cloud)
+    assert stored()["refresh_token"] == renewed.json()["refresh_token"]
+
+
+def held(cloud: RunningCloud) -> Any:
+    """The OAuth 2 tokens that the stand-in of X takes from the posting account."""
+    service = cloud.cloud.home.read().stand_ins
+    assert service is not None
+    return json.loads(oauth2_tokens(service, "marquee_demo"))
+
+
 @pytest.mark.parametrize(
     ("function", "allowed", "denied"),
     [
-        ("ApiFunction", "WorkflowsTableName", "MoviesTableName"),
-        ("ApiFunction", "WorkflowsTableName", "ReviewsTableName"),
+        ("ApiFunction", "WorkflowsTableName", "GatewayTableName"),
+        ("AnalyzeReviewsFunction", "ReviewsTableName", "TweetsTableName"),
         ("RecommendMoviesFunction", "MoviesTableName", "ReviewsTableName"),
         ("CollectReviewsFunction", "ReviewsTableName", "MoviesTableName"),
+        ("ClassifyTweetsFunction", "TweetsTableName", "PostsTableName"),
+        ("RequestApprovalFunction", "TweetsTableName", "PostsTableName"),
+        ("PublishTweetFunction", "PostsTableName", "MoviesTableName"),
+        ("StartTweetPipelineFunction", "WorkflowsTableName", "TweetsTableName"),
     ],
 )
 def test_a_functions_role_writes_to_its_own_tables_only(
     cloud: RunningCloud, function: str, allowed: str, denied: str
 ) -> None:
-    key = {name: {"S": "TEST#0"} for name in ("pk", "sk", "workflow_id")}
+    key = {name: {"S": "TEST#0"} for names in KEYS.values() for name in names}
     with as_role_of(cloud, function) as dynamodb:
         dynamodb.put_item(TableName=cloud.outputs[allowed], Item=key)
         with pytest.raises(ClientError, match=f"AccessDenied.*{function}.*dynamodb:PutItem"):
             dynamodb.put_item(TableName=cloud.outputs[denied], Item=key)
-    names = ("workflow_id",) if allowed == "WorkflowsTableName" else ("pk", "sk")
     cloud.boto3("dynamodb").delete_item(
-        TableName=cloud.outputs[allowed], Key={name: key[name] for name in names}
+        TableName=cloud.outputs[allowed], Key={name: key[name] for name in KEYS[allowed]}
     )
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ USAGE = 2
 def running(cloud: RunningCloud) -> Iterator[Deployed]:
     """The movie search of the session's cloud, its workers warm."""
     with deployed_in(cloud) as deployed:
-        deployed.upstreams.reset()
+        deployed.calm()
         warmed = deployed.search("Spirited Away", max_reviews=1)
         assert warmed["status"] == "SUCCEEDED", warmed
         yield deployed
@@ -57,9 +57,9 @@ def running(cloud: RunningCloud) -> Iterator[Deployed]:
 @pytest.fixture
 def deployed(running: Deployed) -> Iterator[Deployed]:
     """The movie search with upstreams that work, also after the test."""
-    running.upstreams.reset()
+    running.calm()
     yield running
-    running.upstreams.reset()
+    running.calm()
 
 
 def break_down(upstreams: Upstreams, upstream: str, **fault: Any) -> None:
@@ -218,7 +218,7 @@ def test_an_event_on_the_bus_starts_a_search_whose_end_is_announced(deployed: De
     bus = deployed.cloud.outputs["EventBusName"]
     asked = {"movie_name": "Coco", "max_reviews": 5}
     entry = {"EventBusName": bus, "Source": "a.test", "DetailType": "MovieSearchRequested"}
-    with listening(deployed, bus) as hear:
+    with deployed.listening() as hear:
         put = deployed.aws("events").put_events(Entries=[entry | {"Detail": json.dumps(asked)}])
         assert put["FailedEntryCount"] == 0
         [completed] = hear("MovieSearchCompleted")
@@ -232,44 +232,6 @@ def test_an_event_on_the_bus_starts_a_search_whose_end_is_announced(deployed: De
     assert completed["sources"] == dict.fromkeys(SOURCES, "ok")
     films = [film["tmdb_id"] for film in status["result"]["recommendations"]]
     assert (recommended["tmdb_id"], recommended["recommended"]) == (movie["tmdb_id"], films)
-
-
-@contextmanager
-def listening(deployed: Deployed, bus: str) -> Iterator[Callable[[str], list[Json]]]:
-    """Hear what is put on the bus until the block ends: the details of a type, once they came."""
-    sqs, events = deployed.aws("sqs"), deployed.aws("events")
-    heard: list[Json] = []
-    with ExitStack() as undo:
-        url = sqs.create_queue(QueueName="heard-by-a-test")["QueueUrl"]
-        undo.callback(sqs.delete_queue, QueueUrl=url)
-        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        arn = attributes["Attributes"]["QueueArn"]
-        rule: Json = {"Name": "heard-by-a-test", "EventBusName": bus}
-        pattern = {"detail-type": ["MovieSearchCompleted", "RecommendationGenerated"]}
-        rule_arn = events.put_rule(**rule, EventPattern=json.dumps(pattern))["RuleArn"]
-        undo.callback(events.delete_rule, **rule)
-        allowed = {
-            "Effect": "Allow",
-            "Principal": {"Service": "events.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": arn,
-            "Condition": {"ArnEquals": {"aws:SourceArn": rule_arn}},
-        }
-        policy = {"Version": "2012-10-17", "Statement": [allowed]}
-        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
-        target = {"Rule": rule["Name"], "EventBusName": bus}
-        events.put_targets(**target, Targets=[{"Id": "queue", "Arn": arn}])
-        undo.callback(events.remove_targets, **target, Ids=["queue"])
-
-        def hear(detail_type: str) -> list[Json]:
-            def look() -> list[Json]:
-                got = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
-                heard.extend(json.loads(message["Body"]) for message in got.get("Messages", ()))
-                return [e["detail"] for e in heard if e["detail-type"] == detail_type]
-
-            return eventually(look)
-
-        yield hear
 
 
 def test_fifty_clients_asking_for_one_new_film_start_one_search(deployed: Deployed) -> None:
@@ -335,12 +297,12 @@ def test_an_execution_that_is_stopped_is_closed_as_canceled_and_not_joined(
 
 
 DOWN: dict[str, tuple[str, str, Json, int, str]] = {
-    "500": ("x", "Inception", {"kind": "status", "status": 500}, 4, "answered 500"),
+    "500": ("bluesky", "Inception", {"kind": "status", "status": 500}, 4, "answered 500"),
     "reset": ("bluesky", "Interstellar", {"kind": "reset"}, 4, "the connection failed"),
     "cut": ("mastodon", "Dune (2021)", {"kind": "cut"}, 4, "the connection failed"),
     "malformed": ("mastodon", "Joker", {"kind": "malformed"}, 4, "the answer is no JSON"),
     "401": ("bluesky", "Avatar", {"kind": "status", "status": 401}, 1, "answered 401"),
-    "429": ("x", "The Batman", {"kind": "status", "status": 429}, 4, "rate limit reached"),
+    "429": ("mastodon", "The Batman", {"kind": "status", "status": 429}, 4, "rate limit reached"),
 }
 """How a source breaks: the source, a film, the fault, how often it is tried, and what is said."""
 
@@ -379,12 +341,12 @@ def test_without_any_source_but_tmdb_there_still_is_an_analysis(deployed: Deploy
 
 
 def test_a_fault_that_passes_is_got_over_by_trying_again(deployed: Deployed) -> None:
-    deployed.upstreams.fault("x", "reset", count=2)
+    deployed.upstreams.fault("bluesky", "reset", count=2)
     deployed.upstreams.fault("tmdb", "status", status=500)
     status = deployed.search("3 Idiots")
     assert status["status"] == "SUCCEEDED"
     assert status["steps"]["FindMovie"]["attempts"] == 2
-    assert status["steps"]["CollectReviews/x"]["attempts"] == 3
+    assert status["steps"]["CollectReviews/bluesky"]["attempts"] == 3
     assert_delivered(status, *SOURCES)
 
 

@@ -144,6 +144,14 @@ def test_a_model_may_be_given_its_words(upstreams: Upstreams, openai: httpx.Clie
     assert said(ask(openai))["text"] != "Marquee is a \u202escam"
 
 
+def test_a_model_may_be_given_its_answers_to_each_tweet(
+    upstreams: Upstreams, openai: httpx.Client
+) -> None:
+    upstreams.model("say", answers={"a fine film": ["One", "Two"]})
+    assert [said(ask(openai, "a fine film"))["text"] for _ in range(3)] == ["One", "Two", "One"]
+    assert said(ask(openai, "another film"))["text"] == polished("another film")
+
+
 def test_a_refusal_has_no_text(upstreams: Upstreams, openai: httpx.Client) -> None:
     upstreams.model("refusal")
     answer = ask(openai).json()

@@ -170,6 +170,16 @@ def test_expired_and_revoked_tokens_are_refused(upstreams: Upstreams, nobody: ht
     assert refresh(nobody, renewed["refresh_token"]).status_code == 400
 
 
+def test_tokens_that_were_renewed_before_a_reset_expire_too(
+    upstreams: Upstreams, nobody: httpx.Client
+) -> None:
+    before = refresh(nobody, upstreams.x_tokens("marquee_demo")["oauth2_refresh_token"]).json()
+    upstreams.reset()
+    upstreams.x(expire="marquee_demo")
+    assert me(nobody, before["access_token"]) == 401
+    assert me(nobody, refresh(nobody, before["refresh_token"]).json()["access_token"]) == 200
+
+
 @pytest.mark.parametrize(
     "token",
     ["nonsense", "access.demo.0.0", "access.demo.0.0.zz", "access.nobody.0.0.0", "a.b.c.d.e"],

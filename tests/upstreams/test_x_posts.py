@@ -241,6 +241,19 @@ def test_a_gateway_may_lose_the_answer_of_a_call_that_had_its_effect(
     assert [made["text"] for made in upstreams.posts()] == ["After"]
 
 
+def test_an_answer_may_be_held_back_when_the_call_had_its_effect(
+    upstreams: Upstreams, demo: httpx.Client
+) -> None:
+    upstreams.fault("x", "delay", route="/2/tweets", seconds=5, after_effect=True)
+    with pytest.raises(httpx.ReadTimeout):
+        demo.post("/tweets", json={"text": "Made at once"}, timeout=0.3)
+    assert [made["text"] for made in upstreams.posts()] == ["Made at once"]
+    upstreams.fault("x", "delay", route="/2/tweets", seconds=0.3, after_effect=True)
+    started = time.monotonic()
+    assert post(demo, "Said late").json()["data"]["text"] == "Said late"
+    assert time.monotonic() - started >= 0.3
+
+
 def test_tweets_can_be_put_on_a_timeline_and_are_no_posts(
     upstreams: Upstreams, x: httpx.Client
 ) -> None:
@@ -262,6 +275,8 @@ def test_tweets_can_be_put_on_a_timeline_and_are_no_posts(
         ("openai", {"mode": "obey", "count": 0}, "count"),
         ("openai", {"mode": "say"}, "text"),
         ("openai", {"mode": "obey", "text": "a"}, "text"),
+        ("openai", {"mode": "say", "text": "a", "answers": {}}, "text"),
+        ("openai", {"mode": "say", "answers": {"a": "b"}}, "answers"),
         ("tweets", {"account": "nobody", "text": "a"}, "account"),
         ("tweets", {"account": "marquee_demo"}, "text"),
         ("faults", {"upstream": "x", "kind": "lost", "after_effect": 1}, "after_effect"),

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from marquee_cli.cloud import emulator, fit, stack, stand_ins, upstreams
+from marquee_cli.cloud import emulator, fit, posting, stack, stand_ins, upstreams
 from marquee_cli.cloud.env_file import read_env_file
 from marquee_cli.cloud.errors import CloudError, with_tail
 from marquee_cli.cloud.fingerprint import fingerprint
@@ -24,7 +24,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 STACK_NAME = "marquee"
 STAGE = "local"
-SECRETS_PREFIX = f"/marquee/{STAGE}/movies"
+SECRETS_PATH = f"/marquee/{STAGE}"
 
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
 """Lambda's name for what the machine calls its processor."""
@@ -73,20 +73,26 @@ class Cloud:
         Raises CloudError with what to look at.
         """
         env = read_env_file(self._env_file)
-        chosen = upstreams.choose(env)
+        account = posting.account_of(env)
+        chosen = {**upstreams.choose(env), posting.NAME: account.kind}
         with self.home.locked():
             stack.stop(self.home)
-            record = self.home.read()
-            record = self._with_emulator(record)
+            before = self.home.read()
+            self._check_posting(before, account)
+            record = self._with_emulator(before)
             record = self._with_stand_ins(record, wanted=upstreams.STAND_IN in chosen.values())
             record = record.model_copy(update={"upstreams": chosen})
             self.home.write(record)
             self._put_secrets(upstreams.secrets(env))
+            self._put_account(account, record, anew=record.emulator != before.emulator)
+            stand_ins_url = record.stand_ins.url if record.stand_ins else None
             outputs = self._deploy(
                 {
                     "Stage": STAGE,
                     "Architecture": _architecture(),
-                    **upstreams.parameters(env, record.stand_ins.url if record.stand_ins else None),
+                    "AllowLoopbackWebhooks": "true",
+                    **upstreams.parameters(env, stand_ins_url),
+                    **posting.parameters(env, account, stand_ins_url),
                     **self._parameters,
                 }
             )
@@ -197,7 +203,38 @@ class Cloud:
         ssm = self.boto3("ssm")
         for name, value in secrets.items():
             ssm.put_parameter(
-                Name=f"{SECRETS_PREFIX}/{name}", Value=value, Type="SecureString", Overwrite=True
+                Name=f"{SECRETS_PATH}/{name}", Value=value, Type="SecureString", Overwrite=True
+            )
+
+    def _put_account(self, account: posting.Account, record: Record, *, anew: bool) -> None:
+        """Store the posting account's credentials.
+
+        An emulator that was killed has forgotten the tokens that were renewed last. Those of the
+        stand-in are found again; those of the real X only the operator can give anew.
+        """
+
+        def tokens() -> str:
+            if account.kind == upstreams.STAND_IN and record.stand_ins:
+                return stand_ins.oauth2_tokens(record.stand_ins, account.name)
+            return account.secrets[posting.TOKENS]
+
+        posting.put_secrets(
+            self.boto3("ssm"),
+            f"{SECRETS_PATH}/tweets/{account.name}",
+            account,
+            tokens=tokens,
+            anew=anew and account.kind == upstreams.STAND_IN,
+        )
+
+    def _check_posting(self, record: Record, account: posting.Account) -> None:
+        """Raises CloudError where tweets that wait in the tables would go to another X."""
+        last = record.upstreams.get(posting.NAME)
+        if record.stack_name and last not in {None, account.kind}:
+            raise CloudError(
+                f"The tweets in {self.home.folder} belong to the {last} X, and .env now posts to"
+                f" the {account.kind} one. What waits here must not be posted there:"
+                f" `marquee --home {self.home.folder}-{account.kind} up` brings up a cloud beside"
+                " it."
             )
 
     def _deploy(self, parameters: Mapping[str, str]) -> dict[str, str]:

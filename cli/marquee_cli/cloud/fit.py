@@ -25,6 +25,8 @@ STATE_MACHINE = "AWS::Serverless::StateMachine"
 ANY_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 """The methods that a REST API's ANY stands for."""
 
+TASK_ANSWER = "states:SendTaskSuccess"
+
 TEMPLATE_NAME = "template.json"
 DIGEST_LENGTH = 16
 """Hexadecimal digits of a layer's SHA-256 in its folder's name: enough to tell builds apart."""
@@ -38,7 +40,7 @@ type Template = Mapping[str, Any]
 class Put:
     """Sets the value at a path of the template."""
 
-    path: tuple[str, ...]
+    path: tuple[str | int, ...]
     value: Any
 
 
@@ -46,7 +48,7 @@ class Put:
 class Remove:
     """Takes the value at a path out of the template."""
 
-    path: tuple[str, ...]
+    path: tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -149,10 +151,25 @@ def write_timeouts_as_numbers(build: Build) -> Iterator[Change]:
         yield Write(target, _QUOTED_TIMEOUT.sub(r"\1\2", source.read_text()))
 
 
+def allow_task_answers_everywhere(build: Build) -> Iterator[Change]:
+    """Whoever may answer the waiting tasks of one state machine may answer those of all.
+
+    AWS holds `states:SendTaskSuccess` against the ARN of the state machine whose task waits. The
+    emulator does not look up whose token it is given, and asks for the permission on `*`.
+    """
+    for name, properties in build.resources(FUNCTION):
+        for number, policy in enumerate(properties.get("Policies", [])):
+            for index, statement in enumerate(policy.get("Statement", [])):
+                if statement["Action"] == TASK_ANSWER:
+                    policies = ("Resources", name, "Properties", "Policies")
+                    yield Put((*policies, number, "Statement", index, "Resource"), "*")
+
+
 ADAPTATIONS: tuple[Callable[[Build], Iterable[Change]], ...] = (
     run_python_under_awslambdaric,
     spell_out_any_method,
     write_timeouts_as_numbers,
+    allow_task_answers_everywhere,
 )
 
 
@@ -206,7 +223,7 @@ def adapted(template: Template, changes: Iterable[Change]) -> dict[str, Any]:
         if isinstance(change, Write):
             continue
         *parents, last = change.path
-        node = copy
+        node: Any = copy
         for key in parents:
             node = node[key]
         if isinstance(change, Put):

@@ -6,6 +6,7 @@ within Lambda's 10 seconds, and all fail. Here at most `SLOTS` calls of a functi
 the others wait for one of its workers. Started by path, with the emulator's own Python.
 """
 
+import logging
 import os
 import threading
 from collections import defaultdict
@@ -44,6 +45,10 @@ def main() -> None:
         lambda_svc._execute_function_provided_warm, SLOTS
     )
     ministack.app.main()
+    # It has saved its state. Python would now wait for the threads of Maps, whose tasks may wait
+    # for a person for days.
+    logging.shutdown()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,8 @@ def parameter_overrides(template: Path, parameters: Mapping[str, str]) -> list[s
     declared = json.loads(template.read_text()).get("Parameters", {})
     defaults = {name: str(of["Default"]) for name, of in declared.items() if "Default" in of}
     # In quotes: an empty value would not be seen without.
-    return [f'{name}="{value}"' for name, value in {**defaults, **parameters}.items()]
+    given = {**defaults, **parameters}
+    return ['{}="{}"'.format(name, value.replace('"', r"\"")) for name, value in given.items()]
 
 
 def describe(cloudformation: "CloudFormationClient", name: str) -> Stack | None:
@@ -115,14 +116,17 @@ def describe(cloudformation: "CloudFormationClient", name: str) -> Stack | None:
 
 def failures(cloudformation: "CloudFormationClient", name: str) -> list[str]:
     """Why resources of the last change failed, the first one first; [] where none did."""
-    found = []
-    if describe(cloudformation, name):
-        for event in cloudformation.describe_stack_events(StackName=name)["StackEvents"]:
-            if event["ResourceStatus"].endswith("_FAILED"):
-                reason = event.get("ResourceStatusReason", "no reason given")
-                found.append(f"{event['LogicalResourceId']}: {reason}")
-            elif event["LogicalResourceId"] == name and event["ResourceStatus"] in STARTED:
-                break
+    found: list[str] = []
+    if describe(cloudformation, name) is None:
+        return found
+    # Newest first, 100 a page: a rollback alone may fill the first one.
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=name)
+    for event in (event for page in pages for event in page["StackEvents"]):
+        if event["ResourceStatus"].endswith("_FAILED"):
+            reason = event.get("ResourceStatusReason", "no reason given")
+            found.append(f"{event['LogicalResourceId']}: {reason}")
+        elif event["LogicalResourceId"] == name and event["ResourceStatus"] in STARTED:
+            break
     return found[::-1]
 
 

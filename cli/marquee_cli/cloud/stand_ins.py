@@ -1,9 +1,12 @@
 """The stand-ins' process: one server on loopback for every upstream without a key."""
 
+import json
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+
+import httpx
 
 from marquee_cli.cloud.emulator import service_environment
 from marquee_cli.cloud.errors import with_tail
@@ -16,6 +19,7 @@ UP_WITHIN_SECONDS = 30.0
 """It takes about a second on an idle laptop."""
 POLL_SECONDS = 0.1
 ENDED_WITHIN_SECONDS = 5.0
+ANSWER_WITHIN_SECONDS = 10.0
 
 
 def start(
@@ -52,3 +56,19 @@ def start(
 def stop(home: Home) -> None:
     """End the stand-ins of this home, however they came to run."""
     end(marked(home.folder, PART_NAME), ENDED_WITHIN_SECONDS)
+
+
+def oauth2_tokens(service: Service, account: str) -> str:
+    """The tokens that the stand-in of X takes from the account's user now, as a secret holds them.
+
+    It goes on with the newest that it gave, whatever became of those in the emulator.
+    """
+    url = f"{service.url}/_control/tokens/{account}"
+    answer = httpx.get(url, timeout=ANSWER_WITHIN_SECONDS, trust_env=False)
+    held = answer.raise_for_status().json()
+    return json.dumps(
+        {
+            "access_token": held["oauth2_access_token"],
+            "refresh_token": held["oauth2_refresh_token"],
+        }
+    )

@@ -15,7 +15,8 @@ class Upstream:
     """An outside service.
 
     It is real where `.env` sets all of its variables: one per secret, named as the secret is
-    (`x/bearer_token` is X_BEARER_TOKEN), or its address for one that asks for no secret.
+    (`x/bearer_token` is X_BEARER_TOKEN), or its address for one that asks for no secret. Its
+    secrets lie below `part` of the stage's path: each half of Marquee reads its own only.
     """
 
     name: str
@@ -23,12 +24,13 @@ class Upstream:
     stand_in_path: str
     demonstration: Mapping[str, str] = field(default_factory=dict)
     address_variable: str | None = None
+    part: str = "movies"
 
     @property
     def variables(self) -> tuple[str, ...]:
         """The variables of `.env` that make it real."""
         secrets = tuple(variable_of(secret) for secret in self.demonstration)
-        return (*secrets, self.address_variable) if self.address_variable else secrets
+        return secrets or ((self.address_variable,) if self.address_variable else ())
 
 
 UPSTREAMS = (
@@ -49,6 +51,14 @@ UPSTREAMS = (
         "/mastodon/api/v1",
         address_variable="MASTODON_BASE_URL",
     ),
+    Upstream(
+        "openai",
+        "OpenAiBaseUrl",
+        "/openai/v1",
+        {"openai/api_key": DEMONSTRATION.openai_api_key},
+        address_variable="OPENAI_BASE_URL",  # any server that is compatible
+        part="tweets",
+    ),
 )
 
 
@@ -62,28 +72,35 @@ def choose(env: Mapping[str, str]) -> dict[str, str]:
     chosen = {}
     for upstream in UPSTREAMS:
         missing = [variable for variable in upstream.variables if variable not in env]
-        if missing and len(missing) < len(upstream.variables):
+        known = {*upstream.variables, upstream.address_variable}
+        if missing and known & set(env):
             raise CloudError(f".env sets only a part of {upstream.name}'s keys: {missing} missing.")
         chosen[upstream.name] = STAND_IN if missing else REAL
     return chosen
 
 
+_LIMITS = {"QUOTA_POLICIES": "QuotaPolicies", "SPEND_CAPS": "SpendCaps"}
+"""What `.env` may set of the stack's parameters."""
+
+
 def parameters(env: Mapping[str, str], stand_ins_url: str | None) -> dict[str, str]:
-    """The stack parameters that say where the upstreams are, where the defaults do not hold."""
+    """The stack parameters about the upstreams, where the defaults do not hold."""
     given = {}
     for upstream in UPSTREAMS:
         if choose(env)[upstream.name] == STAND_IN:
             given[upstream.address_parameter] = f"{stand_ins_url}{upstream.stand_in_path}"
-        elif upstream.address_variable:
+        elif upstream.address_variable and upstream.address_variable in env:
             given[upstream.address_parameter] = env[upstream.address_variable]
-    return given
+    return given | {name: env[of] for of, name in _LIMITS.items() if of in env}
 
 
 def secrets(env: Mapping[str, str]) -> dict[str, str]:
-    """Each secret by its name below the stack's prefix: from `.env`, or what stand-ins accept."""
+    """Each secret by its name below the stage's path: from `.env`, or what stand-ins accept."""
     chosen = choose(env)
     return {
-        name: demonstration if chosen[upstream.name] == STAND_IN else env[variable_of(name)]
+        f"{upstream.part}/{name}": (
+            demonstration if chosen[upstream.name] == STAND_IN else env[variable_of(name)]
+        )
         for upstream in UPSTREAMS
         for name, demonstration in upstream.demonstration.items()
     }

@@ -45,8 +45,8 @@ class Fault:
     """What goes wrong, where, and for which calls: the next `count`, or each `every`-th.
 
     `route` is a glob on the path behind the upstream's prefix (`/3/movie/*`). With neither `count`
-    nor `every` the next call only. A status with `after_effect` comes when the call has done its
-    work, as from a gateway that lost the answer.
+    nor `every` the next call only. A status or a delay with `after_effect` comes when the call has
+    done its work: as from a gateway that lost the answer, or that holds it back.
     """
 
     upstream: str
@@ -163,6 +163,11 @@ class Control:
                     await _cut(app, scope, receive, send)
                 case Fault(kind="malformed"):
                     await _malformed(app, scope, receive, watched)
+                case Fault(kind="delay", after_effect=True):
+                    messages = await _kept(app, scope, receive)
+                    await asyncio.sleep(fault.seconds)
+                    for message in messages:
+                        await watched(message)
                 case Fault(kind="delay"):
                     await asyncio.sleep(fault.seconds)
                     await app(scope, receive, watched)
@@ -297,13 +302,18 @@ async def _malformed(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -
 
 async def _answered(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
     """The whole answer of the application, not yet sent."""
+    messages = await _kept(app, scope, receive)
+    return messages[0], b"".join(message.get("body", b"") for message in messages[1:])
+
+
+async def _kept(app: ASGIApp, scope: Scope, receive: Receive) -> list[Message]:
     messages: list[Message] = []
 
-    async def kept(message: Message) -> None:
+    async def keep(message: Message) -> None:
         messages.append(message)
 
-    await app(scope, receive, kept)
-    return messages[0], b"".join(message.get("body", b"") for message in messages[1:])
+    await app(scope, receive, keep)
+    return messages
 
 
 def _fault(body: dict[str, Any]) -> Fault:

@@ -107,17 +107,21 @@ class NetworkControl:
     async def _set_openai(self, request: Request) -> Response:
         """How the model answers, for the next `count` calls or until told otherwise.
 
-        In the mode `say` it says the `text` that is given.
+        In the mode `say` it says the `text` that is given, or of each tweet whose text is in
+        `answers` the answers there, one after the other.
         """
         body = await body_of(request)
-        if unknown := sorted(set(body) - {"mode", "count", "text"}):
-            raise BadControl(f"{unknown[0]}: not one of count, mode, text")
+        if unknown := sorted(set(body) - {"mode", "count", "text", "answers"}):
+            raise BadControl(f"{unknown[0]}: not one of answers, count, mode, text")
         mode = one_of(body, "mode", MODES)
-        words = body.get("text", "")
-        if not isinstance(words, str) or (mode == SAYS) != ("text" in body):
+        words, answers = body.get("text", ""), body.get("answers")
+        given = [name for name in ("text", "answers") if name in body]
+        if not isinstance(words, str) or len(given) != (mode == SAYS):
             raise BadControl(f"text: must be a string, given with the mode {SAYS} only")
+        if "answers" in body and not _are_answers(answers):
+            raise BadControl("answers: must be an object of lists of strings")
         count = int(number(body, "count", int, 1, 10**6)) if "count" in body else None
-        self._openai.set_mode(mode, count, words)
+        self._openai.set_mode(mode, count, words, answers)
         return await self._show_openai(request)
 
     def _x(self) -> dict[str, Any]:
@@ -126,3 +130,11 @@ class NetworkControl:
             "ahead_seconds": self._posts.ahead.total_seconds(),
             "credits": self._gate.credits,
         }
+
+
+def _are_answers(given: Any) -> bool:
+    """Whether each tweet has one answer or more."""
+    return isinstance(given, dict) and all(
+        isinstance(said, list) and said and all(isinstance(words, str) for words in said)
+        for said in given.values()
+    )

@@ -2,9 +2,10 @@
 
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
+from itertools import cycle, repeat
 from typing import Any
 
 from starlette.requests import Request
@@ -30,7 +31,7 @@ SPEAKERS: Mapping[str, Speaker] = {
     "nonsense": nonsense,
     "too_long": too_long,
 }
-# The very words that a test gives, whatever the tweet is.
+# The very words that a test gives, for any tweet or for each its own.
 SAYS = "say"
 # What a model does instead of answering.
 FAILURES = ("refusal", "incomplete", "not_json", "insufficient_quota")
@@ -54,14 +55,24 @@ class OpenAi:
         """A polite model."""
         self.set_mode("polite", None)
 
-    def set_mode(self, mode: str, count: int | None, words: str = "") -> None:
+    def set_mode(
+        self,
+        mode: str,
+        count: int | None,
+        words: str = "",
+        answers: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         """Speak so for the next `count` answers, then politely again; None: until told.
 
-        `words` are what a model in the mode `say` says.
+        `words` are what a model in the mode `say` says, or for the tweets that `answers` name one
+        answer after the other, and of any other tweet what a polite one says.
         """
         self.mode = mode
         self.left = count
         self.words = words
+        self.answers: dict[str, Iterator[str]] | None = None
+        if answers is not None:
+            self.answers = {text: cycle(given) for text, given in answers.items()}
 
     def routes(self) -> list[Route]:
         return [
@@ -103,7 +114,9 @@ class OpenAi:
 
     def _speaker(self) -> Speaker:
         if self.mode == SAYS:
-            words = self.words
+            words, answers = self.words, self.answers
+            if answers is not None:
+                return lambda text, instructions: next(answers.get(text, repeat(polished(text))))
             return lambda text, instructions: words
         return SPEAKERS.get(self.mode, polished)
 

@@ -81,7 +81,7 @@ class UserContext:
     def reset(self) -> None:
         """Forget the signatures seen, and every rotation."""
         self._generations = dict.fromkeys(self._user_ids, 0)
-        self._expired: dict[str, int] = {}
+        self._expired: set[str] = set()
         self._revoked: set[str] = set()
         self._nonces: set[tuple[str, str]] = set()
 
@@ -97,7 +97,7 @@ class UserContext:
 
     def expire(self, account: str) -> None:
         """Let the access tokens given so far be expired; refresh tokens live on."""
-        self._expired[account] = self._generations[account]
+        self._expired.add(account)
 
     def revoke(self, account: str) -> None:
         """Let the user have withdrawn the app: no token is good any more."""
@@ -122,6 +122,7 @@ class UserContext:
         if account is None or not self.is_client(form, authorization):
             return None
         self._generations[account] += 1
+        self._expired.discard(account)
         generation, expires = self._generations[account], int(self._now()) + ACCESS_SECONDS
         return {
             "token_type": "bearer",
@@ -150,7 +151,7 @@ class UserContext:
             return None
         if expires and expires <= self._now():
             return None
-        if kind == "access" and generation <= self._expired.get(account, -1):
+        if kind == "access" and account in self._expired:
             return None
         if generation < self._generations[account]:
             return None

@@ -72,6 +72,19 @@ def a_template(**resources: Any) -> dict[str, Any]:
             "ApiFunction": a_function(
                 CodeUri="ApiFunction",
                 Timeout=29,
+                Policies=[
+                    {"DynamoDBReadPolicy": {"TableName": "t"}},
+                    {
+                        "Statement": [
+                            {"Effect": "Allow", "Action": "states:StopExecution", "Resource": "a"},
+                            {
+                                "Effect": "Allow",
+                                "Action": "states:SendTaskSuccess",
+                                "Resource": "a",
+                            },
+                        ]
+                    },
+                ],
                 Events={
                     "Everything": an_api_event("ANY"),
                     "Health": an_api_event("GET", "/health", Auth={"ApiKeyRequired": False}),
@@ -125,8 +138,12 @@ class Laptop:
         )
 
 
-def differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[Put | Remove]:
+def differences(
+    before: Any, after: Any, path: tuple[str | int, ...] = ()
+) -> Iterator[Put | Remove]:
     """What to put and remove to get from one template to the other, as deep as it goes."""
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        before, after = dict(enumerate(before)), dict(enumerate(after))
     if not (isinstance(before, dict) and isinstance(after, dict)):
         if before != after:
             yield Put(path, after)
@@ -155,6 +172,7 @@ def test_the_adaptations_are_these_and_no_others() -> None:
         "run_python_under_awslambdaric",
         "spell_out_any_method",
         "write_timeouts_as_numbers",
+        "allow_task_answers_everywhere",
     ]
     assert all(adaptation.__doc__ for adaptation in ADAPTATIONS)
 
@@ -180,6 +198,19 @@ def test_these_are_the_changes_to_a_representative_template(laptop: Laptop) -> N
                 Put((*events, f"Everything{method.title()}"), an_api_event(method))
                 for method in ANY_METHODS
                 if method != "OPTIONS"
+            ),
+            Put(
+                (
+                    "Resources",
+                    "ApiFunction",
+                    "Properties",
+                    "Policies",
+                    1,
+                    "Statement",
+                    1,
+                    "Resource",
+                ),
+                "*",
             ),
         ]
     )

@@ -7,7 +7,9 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from click.testing import CliRunner, Result
 
+from marquee_cli.cloud.cloud import Cloud
 from marquee_cli.cloud.errors import CloudError, with_tail
+from marquee_cli.cloud.home import Record
 from marquee_cli.main import Group, main
 
 
@@ -62,3 +64,26 @@ def test_an_error_without_a_log_is_still_a_message(tmp_path: Path) -> None:
     assert "none.log" in str(with_tail("It failed.", tmp_path / "none.log"))
     with pytest.raises(CloudError):
         raise with_tail("It failed.", tmp_path / "none.log")
+
+
+@pytest.mark.parametrize(
+    ("last", "env"),
+    [
+        ("real", ""),
+        (
+            "stand-in",
+            "POSTING_ACCOUNT=my_films\nX_CLIENT_ID=c\nX_OAUTH2_TOKENS='{}'\n",
+        ),
+    ],
+)
+def test_tweets_of_the_stand_in_and_of_the_real_x_share_no_cloud(
+    tmp_path: Path, last: str, env: str
+) -> None:
+    (tmp_path / ".env").write_text(env)
+    cloud = Cloud(tmp_path / "home", env_file=tmp_path / ".env")
+    cloud.home.folder.mkdir()
+    before = Record(stack_name="marquee", upstreams={"x": "real", "posting": last})
+    cloud.home.write(before)
+    with pytest.raises(CloudError, match=rf"belong to the {last} X.*--home"):
+        cloud.up()
+    assert cloud.home.read() == before

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-untyped] # sam has no types
 
 from marquee_cli.cloud.errors import CloudError
 from marquee_cli.cloud.stack import FINGERPRINT_TAG, describe, failures, parameter_overrides, settle
@@ -108,7 +109,11 @@ def test_the_reasons_of_the_last_change_are_told_and_no_earlier_ones() -> None:
         return {"LogicalResourceId": name, "ResourceStatus": status, **more}
 
     class WithEvents(CloudFormation):
-        def describe_stack_events(self, StackName: str) -> dict[str, Any]:
+        def get_paginator(self, operation: str) -> "WithEvents":
+            assert operation == "describe_stack_events"
+            return self
+
+        def paginate(self, StackName: str) -> list[dict[str, Any]]:
             newest_first = [
                 an_event(StackName, "UPDATE_ROLLBACK_COMPLETE"),
                 an_event("Queue", "CREATE_FAILED", ResourceStatusReason="cancelled"),
@@ -118,7 +123,7 @@ def test_the_reasons_of_the_last_change_are_told_and_no_earlier_ones() -> None:
                 an_event("Table", "CREATE_FAILED", ResourceStatusReason="of an earlier change"),
                 an_event(StackName, "CREATE_IN_PROGRESS"),
             ]
-            return {"StackEvents": newest_first}
+            return [{"StackEvents": newest_first[:2]}, {"StackEvents": newest_first[2:]}]
 
     cloudformation: Any = WithEvents("UPDATE_ROLLBACK_COMPLETE")
     assert failures(cloudformation, "marquee") == ["Table: no such key", "Queue: cancelled"]
@@ -142,3 +147,11 @@ def test_a_parameter_that_is_not_given_goes_back_to_its_default(tmp_path: Path) 
         'StepTimeoutSeconds="60"',
         'Stage="local"',
     ]
+
+
+def test_sam_reads_a_value_with_quotes_as_it_was_given(tmp_path: Path) -> None:
+    template = tmp_path / "template.json"
+    template.write_text("{}")
+    given = {"PolishInstructions": 'say "film", not movie: it\'s a=b', "Stage": "local"}
+    overrides = parameter_overrides(template, given)
+    assert CfnParameterOverridesType().convert(overrides, None, None) == given

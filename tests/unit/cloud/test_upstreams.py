@@ -14,6 +14,7 @@ ALL_KEYS = {
     "BLUESKY_HANDLE": "h",
     "BLUESKY_APP_PASSWORD": "p",
     "MASTODON_BASE_URL": "https://mastodon.example/api/v1",
+    "OPENAI_API_KEY": "o",
 }
 
 
@@ -24,12 +25,14 @@ def test_without_keys_every_upstream_is_a_stand_in() -> None:
         "XBaseUrl": f"{STAND_INS}/x/2",
         "BlueskyBaseUrl": f"{STAND_INS}/bluesky/xrpc",
         "MastodonBaseUrl": f"{STAND_INS}/mastodon/api/v1",
+        "OpenAiBaseUrl": f"{STAND_INS}/openai/v1",
     }
     assert secrets({}) == {
-        "tmdb/token": DEMONSTRATION.tmdb_token,
-        "x/bearer_token": DEMONSTRATION.x_bearer_token,
-        "bluesky/handle": DEMONSTRATION.bluesky_handle,
-        "bluesky/app_password": DEMONSTRATION.bluesky_app_password,
+        "movies/tmdb/token": DEMONSTRATION.tmdb_token,
+        "movies/x/bearer_token": DEMONSTRATION.x_bearer_token,
+        "movies/bluesky/handle": DEMONSTRATION.bluesky_handle,
+        "movies/bluesky/app_password": DEMONSTRATION.bluesky_app_password,
+        "tweets/openai/api_key": DEMONSTRATION.openai_api_key,
     }
 
 
@@ -40,23 +43,40 @@ def test_a_key_makes_its_upstream_real_and_leaves_the_address_to_the_template() 
         "x": "stand-in",
         "bluesky": "stand-in",
         "mastodon": "stand-in",
+        "openai": "stand-in",
     }
     assert "TmdbBaseUrl" not in parameters(env, STAND_INS)
-    assert secrets(env)["tmdb/token"] == "mine"
-    assert secrets(env)["x/bearer_token"] == DEMONSTRATION.x_bearer_token
+    assert secrets(env)["movies/tmdb/token"] == "mine"
+    assert secrets(env)["movies/x/bearer_token"] == DEMONSTRATION.x_bearer_token
 
 
 def test_with_every_key_nothing_of_the_stand_ins_is_left() -> None:
     assert set(choose(ALL_KEYS).values()) == {"real"}
     assert parameters(ALL_KEYS, None) == {"MastodonBaseUrl": "https://mastodon.example/api/v1"}
     assert secrets(ALL_KEYS) == {
-        "tmdb/token": "t",
-        "x/bearer_token": "x",
-        "bluesky/handle": "h",
-        "bluesky/app_password": "p",
+        "movies/tmdb/token": "t",
+        "movies/x/bearer_token": "x",
+        "movies/bluesky/handle": "h",
+        "movies/bluesky/app_password": "p",
+        "tweets/openai/api_key": "o",
     }
+
+
+def test_quotas_and_caps_are_those_of_the_env_file_where_it_has_some() -> None:
+    given = parameters({"QUOTA_POLICIES": "x=conservative", "SPEND_CAPS": "day=1"}, STAND_INS)
+    assert given.items() >= {"QuotaPolicies": "x=conservative", "SpendCaps": "day=1"}.items()
+    assert parameters({}, STAND_INS).keys().isdisjoint({"QuotaPolicies", "SpendCaps"})
 
 
 def test_half_of_an_upstreams_keys_is_an_error_that_names_the_other_half() -> None:
     with pytest.raises(CloudError, match=r"bluesky.*BLUESKY_APP_PASSWORD"):
         choose({"BLUESKY_HANDLE": "h"})
+
+
+def test_a_language_model_elsewhere_has_a_key_and_an_address() -> None:
+    env = {"OPENAI_API_KEY": "o", "OPENAI_BASE_URL": "https://model.example/v1"}
+    assert choose(env)["openai"] == "real"
+    assert parameters(env, STAND_INS)["OpenAiBaseUrl"] == "https://model.example/v1"
+    del env["OPENAI_API_KEY"]
+    with pytest.raises(CloudError, match=r"openai.*OPENAI_API_KEY"):
+        choose(env)
