@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-oper
 import json
 import threading
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import ceil
@@ -26,6 +26,8 @@ READS = ("GetItem", "Query", "BatchGetItem", "Scan")
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem")
 
 type Item = Mapping[str, Any]
+type Whole = Callable[[str, Item], Item]
+"""Finds the item of a table and a key."""
 
 
 @dataclass(frozen=True)
@@ -113,33 +115,35 @@ class Meter:
         elif answer.is_success and operation in WRITES:
             self._charges.extend(_written(operation, body))
         elif answer.is_success and operation in READS:
-            self._charges.extend(self._read(operation, request, body))
+            self._charges.extend(read_charges(operation, request, body, self._whole))
         elif answer.is_success:
             raise NotImplementedError(f"the meter does not know what {operation} costs")
-
-    def _read(self, operation: str, request: Item, body: Item) -> Iterable[Charge]:
-        if operation == "BatchGetItem":
-            for table, asked in request["RequestItems"].items():
-                items = [self._whole(table, key) for key in asked["Keys"]]
-                sizes = [item_bytes(item) for item in items]
-                units = sum(read_units([size], asked.get("ConsistentRead")) for size in sizes)
-                yield Charge(operation, table, read_units=units)
-            return
-        table, consistent = request["TableName"], request.get("ConsistentRead")
-        if operation == "GetItem":
-            projected = "ProjectionExpression" in request
-            item = self._whole(table, request["Key"]) if projected else body.get("Item", {})
-            yield Charge(operation, table, read_units=read_units([item_bytes(item)], consistent))
-            return
-        if {"FilterExpression", "ProjectionExpression"} & request.keys():
-            raise NotImplementedError("the meter sees what a filter leaves, not what was read")
-        sizes = [item_bytes(item) for item in body["Items"]]
-        index = f"/{request['IndexName']}" if "IndexName" in request else ""
-        yield Charge(operation, table + index, read_units=read_units(sizes, consistent))
 
     def _whole(self, table: str, key: Item) -> Item:
         item: Item = self._dynamodb.get_item(TableName=table, Key=key).get("Item", {})
         return item
+
+
+def read_charges(operation: str, request: Item, body: Item, whole: Whole) -> Iterable[Charge]:
+    """What a read of ``READS`` is charged; ``whole`` finds what a projection left out."""
+    if operation == "BatchGetItem":
+        for table, asked in request["RequestItems"].items():
+            items = [whole(table, key) for key in asked["Keys"]]
+            sizes = [item_bytes(item) for item in items]
+            units = sum(read_units([size], asked.get("ConsistentRead")) for size in sizes)
+            yield Charge(operation, table, read_units=units)
+        return
+    table, consistent = request["TableName"], request.get("ConsistentRead")
+    if operation == "GetItem":
+        projected = "ProjectionExpression" in request
+        item = whole(table, request["Key"]) if projected else body.get("Item", {})
+        yield Charge(operation, table, read_units=read_units([item_bytes(item)], consistent))
+        return
+    if {"FilterExpression", "ProjectionExpression"} & request.keys():
+        raise NotImplementedError("the meter sees what a filter leaves, not what was read")
+    sizes = [item_bytes(item) for item in body["Items"]]
+    index = f"/{request['IndexName']}" if "IndexName" in request else ""
+    yield Charge(operation, table + index, read_units=read_units(sizes, consistent))
 
 
 def _written(operation: str, body: Item) -> Iterable[Charge]:

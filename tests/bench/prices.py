@@ -1,4 +1,4 @@
-"""What a search used and what AWS charges for it, at list price.
+"""What a workflow used and what AWS charges for it, at list price.
 
 Prices are those of us-east-1 in 2026, on demand, without the free tier; they move, and are to be
 checked against aws.amazon.com/<service>/pricing.

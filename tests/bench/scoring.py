@@ -1,4 +1,4 @@
-"""How fast reviews are scored, against a plain VADER call on the same texts."""
+"""How fast texts are judged without a model: reviews are scored, tweets classified by rules."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,11 +7,16 @@ from statistics import median
 
 from marquee.movies.models import Review
 from marquee.movies.sentiment import score
+from marquee.tweets.classify import by_rules
+from marquee.tweets.policy import policies
+from marquee_cli.upstreams.accounts import accounts
 from marquee_cli.upstreams.catalog import Catalog
 from marquee_cli.upstreams.voices import Voices
 from tests.bench.report import Line
 
 FILMS = 60
+REPEATED = 10
+"""Times each tweet of the stand-ins, for there are few."""
 ROUNDS = 5
 POSTED_AT = datetime(2026, 3, 14, tzinfo=UTC)
 
@@ -36,6 +41,26 @@ def lines() -> Iterator[Line]:
     yield Line(f"reviews per second, {len(reviews)} of the stand-ins'", f"{speed:,.0f}")
     ratio = median(own / bare for bare, own in rounds)
     yield Line("time of a score against a plain VADER call", f"{ratio:.2f} x")
+    yield from _rules_lines(plain)
+
+
+def _rules_lines(plain: Callable[[str], object]) -> Iterator[Line]:
+    """Tweets a second, and the time of one against a plain VADER call on the same text."""
+    written = [tweet.text for account in accounts().values() for tweet in account.tweets]
+    texts = written * REPEATED
+    words = policies().unsafe.words
+    by_rules(texts[0], words)
+    rounds = [
+        (
+            _seconds(lambda: [plain(text) for text in texts]),
+            _seconds(lambda: [by_rules(text, words) for text in texts]),
+        )
+        for _ in range(ROUNDS)
+    ]
+    speed = len(texts) / median(own for _, own in rounds)
+    yield Line(f"tweets classified by rules per second, {len(texts)}", f"{speed:,.0f}")
+    ratio = median(own / bare for bare, own in rounds)
+    yield Line("time of the rules against a plain VADER call", f"{ratio:.2f} x")
 
 
 def _reviews() -> Iterator[Review]:

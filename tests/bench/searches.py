@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from marquee_cli.client import Client
-from marquee_cli.cloud.cloud import SECRETS_PREFIX, Cloud
+from marquee_cli.cloud.cloud import SECRETS_PATH, Cloud
 from tests.bench.meter import Charge, Meter
 from tests.bench.prices import Invocation, Usage
 from tests.bench.report import Line, at_most
@@ -29,6 +29,12 @@ SETTLE_SECONDS = 0.5
 
 LOG_EVENT_OVERHEAD_BYTES = 26
 """CloudWatch Logs charges for these with every event."""
+
+ACCOUNTING_LINES = ('"_aws"', '"step ended"')
+"""What the lines hold that are metrics, and the one that each step ends with."""
+
+ACCOUNTING_SHARE = 0.05
+"""Of a search's price, for counting what it did."""
 
 _REPORT = re.compile(r"REPORT .*\tDuration: (?P<ms>[\d.]+) ms\t.*Memory Size: (?P<mb>\d+) MB")
 
@@ -61,6 +67,8 @@ class Counted:
     usage: Usage
     charges: list[Charge]
     tmdb_calls: int
+    accounting: Usage
+    """The part of it that only counts what was done."""
 
     @property
     def reviews(self) -> int:
@@ -105,10 +113,17 @@ class Installation:
             invocations=tuple(_invocations(log)),
             api_requests=requests,
             events=self._published(result["workflow_id"]) if self._executions() - began else 0,
-            log_bytes=sum(len(line.encode()) + LOG_EVENT_OVERHEAD_BYTES for line in log),
+            log_bytes=_log_bytes(log),
         )
         called = len(self.upstreams.calls("tmdb")) - tmdb_calls
-        return Counted(answer, usage, charges, called)
+        return Counted(answer, usage, charges, called, self._accounting(charges, log))
+
+    def _accounting(self, charges: list[Charge], log: list[str]) -> Usage:
+        """Writes of counters, the only updates of their table, and the lines that tell of them."""
+        table = self.outputs["GatewayTableName"]
+        writes = [c for c in charges if (c.table, c.operation) == (table, "UpdateItem")]
+        lines = [line for line in log if any(mark in line for mark in ACCOUNTING_LINES)]
+        return Usage(write_units=sum(c.write_units for c in writes), log_bytes=_log_bytes(lines))
 
     def _search(self, request: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
         """The answer, and how often it was asked for: more than once on a busy machine."""
@@ -179,13 +194,16 @@ def installation() -> Iterator[Installation]:
         cloud = Cloud(
             home / "home",
             env_file=home / "no.env",
-            parameters={"MastodonBaseUrl": '""'},  # how sam takes an empty value
+            parameters={
+                "MastodonBaseUrl": "",
+                "SpendCaps": "day=1000",
+            },
         )
         try:
             record = cloud.up()
             assert record.stand_ins
             for name in ("handle", "app_password"):
-                cloud.boto3("ssm").delete_parameter(Name=f"{SECRETS_PREFIX}/bluesky/{name}")
+                cloud.boto3("ssm").delete_parameter(Name=f"{SECRETS_PATH}/movies/bluesky/{name}")
             with (
                 Meter(cloud.endpoint_url, cloud.boto3("dynamodb")) as meter,
                 httpx.Client(trust_env=False) as client,
@@ -205,6 +223,10 @@ def _let_functions_use(meter: Meter, cloud: Cloud) -> None:
                 FunctionName=function["FunctionName"],
                 Environment={"Variables": {**variables, "AWS_ENDPOINT_URL_DYNAMODB": meter.url}},
             )
+
+
+def _log_bytes(log: list[str]) -> int:
+    return sum(len(line.encode()) + LOG_EVENT_OVERHEAD_BYTES for line in log)
 
 
 def _invocations(log: list[str]) -> Iterator[Invocation]:
@@ -238,6 +260,8 @@ def _fresh_lines(fresh: Counted) -> Iterator[Line]:
     scans = sum(charge.operation == "Scan" for charge in fresh.charges)
     yield at_most(f"{what}: table scans", scans, 0)
     yield at_most(f"{what}: AWS list price", fresh.usage.usd, FRESH_USD, "${:.7f}")
+    share = fresh.accounting.usd / fresh.usage.usd
+    yield at_most(f"{what}: of this, the accounting", share, ACCOUNTING_SHARE, "{:.1%}")
     yield Line(f"{what}: X charges for its posts, beside AWS", f"${fresh.upstream_usd:.3f}")
 
 
