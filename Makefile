@@ -28,7 +28,9 @@ run: $(READY) ## start the laptop cloud, search a film, run the tweets: make run
 	  echo 'And what it posts, to the stand-in of X:'; \
 	  $(LAPTOP)/bin/marquee run --count $(TWEETS) || $(NOTHING_WRONG); fi
 	@echo
-	@echo 'Next: $(LAPTOP)/bin/marquee search "Dune (2021)", run, approve, status or down.' \
+	@echo 'All of the last hour in numbers, since' && $(LAPTOP)/bin/marquee stats --window 1h
+	@echo
+	@echo 'Next: $(LAPTOP)/bin/marquee search "Dune (2021)", run, approve, doctor or down.' \
 	  'The API with curl: README.md.'
 
 # Exit codes of a run that has nothing to do (3), or now waits for a person (5).

@@ -243,7 +243,7 @@ def _show_texts(result: RunSummary, out: Console) -> None:
     texts = [tweet for tweet in result.tweets if tweet.text]
     if not texts:
         return
-    show_heading("Would be posted" if result.mode is Mode.DRY_RUN else "Texts", out)
+    show_heading("Texts", out)
     for tweet in texts:
         post = f" → post {tweet.post_id}" if tweet.post_id else ""
         line = Text(plain(f"“{tweet.text}”"))

@@ -122,7 +122,8 @@ def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for name in names:
         if name in _WORDS:
-            table.add_column(name, overflow="fold")
+            # What there is room for goes to the errors, which may be many words.
+            table.add_column(name, overflow="fold", no_wrap=name != "errors")
         else:
             table.add_column(name, justify="right", no_wrap=True)
     return table

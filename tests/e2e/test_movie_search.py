@@ -544,8 +544,11 @@ ROLES: dict[str, tuple[Act, tuple[Act, ...]]] = {
         (start_execution, delete_workflows, delete_record, read_secret, put_event, park),
     ),
     "FindMovieFunction": (read_secret, (put_review, start_execution, put_event, delete_workflows)),
-    "CollectReviewsFunction": (read_secret, (start_execution, put_event, delete_record)),
-    "ApiFunction": (read_record, (read_secret, put_review, stop_execution, delete_workflows)),
+    "CollectReviewsFunction": (
+        read_secret,
+        (start_execution, stop_execution, put_event, delete_record),
+    ),
+    "ApiFunction": (read_record, (read_secret, park, delete_workflows)),
 }
 """What a function's role may do, so that its credentials are known to be good, and may not."""
 

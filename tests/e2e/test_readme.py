@@ -22,7 +22,9 @@ def test_the_steps_the_film_and_the_headings_are_printed_as_shown(cloud: Running
         check=True,
     )
     printed = [line.rstrip() for line in (done.stderr + done.stdout).splitlines()]
-    example = (ROOT / "README.md").read_text().split("`make run` ends with:")[1].split("```")[1]
+    example = (
+        (ROOT / "README.md").read_text().split("`make run` searches a film:")[1].split("```")[1]
+    )
     shown = example.strip("\n").splitlines()
     facts = shown[shown.index("RRR (2022)") : shown.index("What people feel") + 1]
     for line in (*facts, "Sources", "Watch next", shown[-1]):

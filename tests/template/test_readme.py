@@ -124,6 +124,19 @@ def test_every_status_of_a_tweet_is_explained() -> None:
     assert explained == set(Status)
 
 
+def test_the_run_that_it_shows_is_one_of_today() -> None:
+    shown = readme().split("posts to the stand-in of X:")[1].split("```")[1]
+    definition = (ROOT / template().machines["tweet_pipeline"].definition).read_text()
+    steps = re.findall(r"✓ (\w+)", shown)
+    assert steps
+    assert all(f'"{step}": {{' in definition for step in steps)
+    rows = re.findall(r"^  \d{19}  (\w+) +(\w+)", shown, re.MULTILINE)
+    assert {kind for kind, _ in rows} <= set(TweetType)
+    assert {outcome for _, outcome in rows} <= set(Status)
+    posted = sum(outcome == Status.POSTED for _, outcome in rows)
+    assert f"{posted} POSTED, ${posted * X_POST_CREATED_USD:.3f}" in shown
+
+
 def test_the_policies_it_tells_of_are_those_that_there_are() -> None:
     told = readme().split("**The policy**")[1].split("**Approval.**")[0]
     assert set(_CODE.findall(told)) >= {kind.value for kind in TweetType}

@@ -325,7 +325,7 @@ def test_a_dry_run_shows_what_would_be_posted_and_says_that_nothing_was() -> Non
     tweet = an_outcome(status="POLISHED", reason="would be posted", post_id=None, price_usd=0)
     text = shown(a_document(result=a_summary(tweet, mode="dry_run", account="other")))
     assert "\n@other for @marquee_demo, dry_run: 1 POLISHED\n" in text
-    assert "\nWould be posted\n  “RRR is a joy. #FilmReview”  2034567890123456789\n" in text
+    assert "\nTexts\n  “RRR is a joy. #FilmReview”  2034567890123456789\n" in text
     assert text.endswith("\nNothing was posted: this was a dry run.\n")
 
 

@@ -101,8 +101,7 @@ def dynamodb() -> "DynamoDBServiceResource":
     """The DynamoDB resource; every request reports its units to the current tally."""
     resource = boto3.resource("dynamodb", config=BOUNDED)
     events = resource.meta.client.meta.events
-    events.register("before-parameter-build.dynamodb", _ask_for_units)
-    events.register("before-call.dynamodb", _start_watch)
+    events.register("before-parameter-build.dynamodb", _begin)
     events.register("after-call.dynamodb", _count_units)
     events.register("after-call-error.dynamodb", _count_silence)
     return resource
@@ -117,12 +116,10 @@ def table(name: str) -> "Table":
         return dynamodb().Table(name)
 
 
-def _ask_for_units(params: dict[str, Any], model: Any, **_: Any) -> None:
+def _begin(params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+    """Ask for the units, and start the watch: nothing answers a request before this."""
     if model.name in _COUNTED:
         params.setdefault("ReturnConsumedCapacity", "TOTAL")
-
-
-def _start_watch(context: dict[str, Any], **_: Any) -> None:
     context[_WATCH] = Stopwatch()
 
 
