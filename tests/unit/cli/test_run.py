@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -580,12 +581,21 @@ def test_interrupted_it_says_that_the_run_goes_on(tmp_path: Path) -> None:
         environment = {**os.environ, "MARQUEE_ENDPOINT": url, "MARQUEE_API_KEY": "key"}
         command = [sys.executable, "-m", "marquee_cli.main", "run"]
         with subprocess.Popen(  # noqa: S603  # our own command
-            command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True
+            command,
+            env=environment,
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Whoever runs the tests in the background may have had it ignored from here on.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         ) as process:
             assert process.stderr is not None
             told = process.stderr.readline()  # it follows the run
             process.send_signal(signal.SIGINT)
-            rest = process.stderr.read()
+            try:
+                _, rest = process.communicate(timeout=30)
+            finally:
+                process.kill()
     assert "✓ DownloadTweets" in told
     assert process.returncode == 130
     assert rest.splitlines()[-3:] == [
