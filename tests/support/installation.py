@@ -88,9 +88,13 @@ def _empty_table(name: str) -> None:
         return
     table = aws.table(name)
     keys = [part["AttributeName"] for part in table.key_schema]
-    with table.batch_writer() as batch:
-        for item in table.scan()["Items"]:
-            batch.delete_item(Key={key: item[key] for key in keys})
+    left = True
+    while left:
+        found = table.scan()  # a page is at most 1 MB
+        left = "LastEvaluatedKey" in found
+        with table.batch_writer() as batch:
+            for item in found["Items"]:
+                batch.delete_item(Key={key: item[key] for key in keys})
 
 
 def _create_machines(template: Template) -> None:
