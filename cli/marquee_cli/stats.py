@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 WINDOWS: tuple[Window, ...] = ("1h", "24h", "7d")
 
-HOURS_OF_A_DAY = 24
-
 WIDEST = 48
 """Bars of a sparkline; a week has one for several hours."""
 

@@ -5,13 +5,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 import yaml
@@ -25,6 +23,7 @@ from marquee_cli.cloud.stand_ins import oauth2_tokens
 from marquee_cli.main import main
 from marquee_cli.upstreams.credentials import DEMONSTRATION
 from tests.e2e.conftest import RunningCloud
+from tests.e2e.deployed import deployed_in
 
 HEALTH = "/workflow/health"
 KEYS = {
@@ -210,35 +209,14 @@ def test_a_functions_role_writes_to_its_own_tables_only(
     cloud: RunningCloud, function: str, allowed: str, denied: str
 ) -> None:
     key = {name: {"S": "TEST#0"} for names in KEYS.values() for name in names}
-    with as_role_of(cloud, function) as dynamodb:
+    with deployed_in(cloud) as deployed, deployed.as_role_of(function) as connect:
+        dynamodb = connect("dynamodb")
         dynamodb.put_item(TableName=cloud.outputs[allowed], Item=key)
         with pytest.raises(ClientError, match=f"AccessDenied.*{function}.*dynamodb:PutItem"):
             dynamodb.put_item(TableName=cloud.outputs[denied], Item=key)
     cloud.boto3("dynamodb").delete_item(
         TableName=cloud.outputs[allowed], Key={name: key[name] for name in KEYS[allowed]}
     )
-
-
-@contextmanager
-def as_role_of(cloud: RunningCloud, function: str) -> Iterator[Any]:
-    """A DynamoDB client with the permissions of a function, which is named in the template."""
-    resource = cloud.boto3("cloudformation").describe_stack_resource(
-        StackName="marquee", LogicalResourceId=f"{function}Role"
-    )["StackResourceDetail"]
-    role = cloud.boto3("iam").get_role(RoleName=resource["PhysicalResourceId"])["Role"]
-    credentials = cloud.boto3("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="test")
-    client = boto3.client(
-        "dynamodb",
-        endpoint_url=cloud.endpoint_url,
-        region_name="us-east-1",
-        aws_access_key_id=credentials["Credentials"]["AccessKeyId"],
-        aws_secret_access_key=credentials["Credentials"]["SecretAccessKey"],
-        aws_session_token=credentials["Credentials"]["SessionToken"],
-    )
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 def workers_of(cloud: RunningCloud, function: str) -> list[dict[str, str]]:
