@@ -37,8 +37,7 @@ run: $(READY) ## start the laptop cloud, search a film, run the tweets: make run
 NOTHING_WRONG = { status=$$?; [ $$status -eq 3 ] || [ $$status -eq 5 ] || exit $$status; }
 
 test: check ## everything that CI runs
-	$(LAPTOP)/bin/pytest -q -n 2 --dist loadgroup --ignore tests/e2e --ignore tests/bench
-	$(LAPTOP)/bin/pytest -q tests/e2e
+	$(LAPTOP)/bin/pytest -q -n 3 --dist loadgroup --ignore tests/bench
 
 check: $(READY) ## lint, format and types
 	$(LAPTOP)/bin/ruff check .

@@ -15,12 +15,9 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from difflib import SequenceMatcher
 from itertools import batched
-from pathlib import Path
 
 import pytest
 
-from marquee_cli.cloud.cloud import Cloud
-from marquee_cli.cloud.processes import marked
 from marquee_cli.upstreams.weighing import LONGEST, weighted_length
 from tests.e2e.conftest import RunningCloud
 from tests.e2e.deployed import Deployed, Json, deployed_in, eventually
@@ -345,50 +342,6 @@ def test_an_operator_who_is_wrong_about_a_lost_post_makes_no_second_one(
     assert_posted_once(pipeline, tweet_id)
 
 
-# The emulator
-
-
-def test_an_emulator_killed_in_the_middle_of_a_post_comes_back_and_posts_nothing_twice(
-    tmp_path: Path,
-) -> None:
-    """It forgets what it was told since it was last brought down, the ledger included."""
-    cloud = Cloud(
-        tmp_path / "home", env_file=tmp_path / "no.env", parameters={"SpendCaps": "day=1000"}
-    )
-    try:
-        cloud.up()
-        with deployed_in(RunningCloud(cloud)) as deployed:
-            warmed(Pipeline(deployed))
-        cloud.down()
-        cloud.up()
-        with deployed_in(RunningCloud(cloud)) as deployed:
-            pipeline = Pipeline(deployed)
-            tweet_id = pipeline.tweet("Le Samouraï during a power cut. 9/10, darker than meant.")
-            hold_back(pipeline)
-            pipeline.start(count=10)
-            [post] = eventually(deployed.upstreams.posts)
-            emulator = cloud.home.read().emulator
-            assert emulator is not None
-            emulator.process.send(signal.SIGKILL)
-            cloud.up()
-        with deployed_in(RunningCloud(cloud)) as deployed:
-            pipeline = Pipeline(deployed)
-            found = outcomes(pipeline.run())
-            # X refuses the text as the duplicate that it is, and shows where the first one is.
-            assert became(pipeline, tweet_id) == ["CLAIMED", "SENDING", "UNKNOWN", "POSTED"]
-            assert found[tweet_id]["post_id"] == post["id"]
-            # Of the post itself, which looks like a new tweet now, nothing is made.
-            assert found[post["id"]]["status"] == "SKIPPED"
-            states = assert_balanced(pipeline, tweet_id, post["id"])
-            assert states == {tweet_id: "POSTED", post["id"]: "SKIPPED"}
-            deployed.invoke("SweepPostsFunction")
-            assert outcomes(pipeline.run()) == {}
-            assert deployed.upstreams.posts() == [post]
-    finally:
-        cloud.down()
-    assert marked(cloud.home.folder) == []
-
-
 # Many at once
 
 
@@ -679,3 +632,37 @@ KEEP_SECRETS = (
     "FindMovieFunction",
     "CollectReviewsFunction",
 )
+
+
+# The emulator: last, as it takes with it what the tests of this file have set up
+
+
+def test_an_emulator_killed_in_the_middle_of_a_post_comes_back_and_posts_nothing_twice(
+    cloud: RunningCloud,
+) -> None:
+    """It forgets what it was told since it was last brought down, the ledger included."""
+    cloud.cloud.down()
+    cloud.cloud.up()
+    with deployed_in(cloud) as deployed:
+        pipeline = Pipeline(deployed)
+        tweet_id = pipeline.tweet("Le Samouraï during a power cut. 9/10, darker than meant.")
+        hold_back(pipeline)
+        pipeline.start(count=10)
+        [post] = eventually(deployed.upstreams.posts)
+        emulator = cloud.cloud.home.read().emulator
+        assert emulator is not None
+        emulator.process.send(signal.SIGKILL)
+        cloud.cloud.up()
+    with deployed_in(cloud) as deployed:
+        pipeline = Pipeline(deployed)
+        found = outcomes(pipeline.run())
+        # X refuses the text as the duplicate that it is, and shows where the first one is.
+        assert became(pipeline, tweet_id) == ["CLAIMED", "SENDING", "UNKNOWN", "POSTED"]
+        assert found[tweet_id]["post_id"] == post["id"]
+        # Of the post itself, which looks like a new tweet now, nothing is made.
+        assert found[post["id"]]["status"] == "SKIPPED"
+        states = assert_balanced(pipeline, tweet_id, post["id"])
+        assert states == {tweet_id: "POSTED", post["id"]: "SKIPPED"}
+        deployed.invoke("SweepPostsFunction")
+        assert outcomes(pipeline.run()) == {}
+        assert deployed.upstreams.posts() == [post]

@@ -23,6 +23,7 @@ from marquee.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from marquee.gateway.calls import http_client
 from marquee.observability import tallying
 from marquee.settings import read_settings
 from marquee.tweets.language_model import TIMEOUT_SECONDS, Answered, OpenAi, Unanswered
@@ -101,7 +102,8 @@ def model(server: Server) -> Iterator[OpenAi]:
     found = connected(server.url)
     assert found
     yield found
-    found.client.close()
+    http_client().close()
+    http_client.cache_clear()
 
 
 def a_response(text: str | None = '{"text": "Polished"}', **fields: Any) -> bytes:
@@ -256,6 +258,12 @@ def test_an_answer_that_does_not_come_is_a_timeout(server: Server, model: OpenAi
     model.client = model.client.with_options(timeout=0.1)
     with pytest.raises(UpstreamTimeout):
         model.ask("Polish.", {"tweet": "x"}, Shape)
+
+
+def test_models_share_the_connections_of_the_process(server: Server, model: OpenAi) -> None:
+    another = connected(server.url)
+    assert another
+    assert another.client._client is model.client._client is http_client()
 
 
 def test_errors_as_openai_was_seen_to_give_them(server: Server, model: OpenAi) -> None:

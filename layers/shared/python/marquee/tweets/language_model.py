@@ -23,6 +23,7 @@ from marquee.errors import (
     UpstreamUnavailable,
 )
 from marquee.gateway.admission import NOT_AT_ALL, Call, admitted
+from marquee.gateway.calls import http_client
 from marquee.gateway.prices import most_for_tokens
 from marquee.observability import Stopwatch, current_tally
 from marquee.settings import Secrets, Settings
@@ -125,6 +126,7 @@ class OpenAi:
             base_url=settings.openai_base_url,
             timeout=TIMEOUT_SECONDS,
             max_retries=0,
+            http_client=http_client(),
         )
         prices = (
             settings.openai_usd_per_million_input_tokens,
