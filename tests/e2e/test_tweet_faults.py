@@ -283,7 +283,7 @@ def posting_times_out_after(deployed: Deployed, seconds: int) -> Iterator[None]:
 
 def test_a_lost_post_that_the_timeline_shows_late_is_waited_for(pipeline: Pipeline) -> None:
     tweet_id = pipeline.tweet("Late Spring, a reel late as ever. 9/10, worth the wait.")
-    pipeline.deployed.upstreams.x(lag_seconds=2)
+    pipeline.deployed.upstreams.x(lag_seconds=8)
     pipeline.deployed.upstreams.fault("x", "lost", route=POSTS)
     with pipeline.deployed.waits_scaled(SCALE_OF_LONG_WAITS, after=0):
         status = pipeline.run()
