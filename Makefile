@@ -32,12 +32,14 @@ run: $(READY) ## start the laptop cloud, search a film, run the tweets: make run
 	@echo
 	@echo 'Next: $(LAPTOP)/bin/marquee search "Dune (2021)", run, approve, doctor or down.' \
 	  'The API with curl: README.md.'
+	@echo
+	@echo 'All of it as a page:' && $(LAPTOP)/bin/marquee status | sed -n 's/^page  */  /p'
 
 # Exit codes of a run that has nothing to do (3), or now waits for a person (5).
 NOTHING_WRONG = { status=$$?; [ $$status -eq 3 ] || [ $$status -eq 5 ] || exit $$status; }
 
 test: check ## everything that CI runs
-	$(LAPTOP)/bin/pytest -q -n 3 --dist loadgroup --ignore tests/bench
+	$(LAPTOP)/bin/pytest -q -rs -n 3 --dist loadgroup --ignore tests/bench
 
 check: $(READY) ## lint, format and types
 	$(LAPTOP)/bin/ruff check .

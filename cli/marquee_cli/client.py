@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         CollectedData,
         EventAnswer,
         InstallationStats,
+        Reopened,
         SearchAnswer,
         StoredData,
         TriggerCreated,
@@ -150,6 +151,10 @@ class Client:
         """What was done in that time: calls, requests, executions, triggers, quota and cost."""
         return self._carry_out(self._api.get_automation_statistics(window))
 
+    def reopen_provider(self, provider: str) -> "Reopened":
+        """Let a provider be paid again that answered 402 and is mended."""
+        return self._carry_out(self._api.reopen_provider(provider))
+
     def register_trigger(
         self,
         event_type: str,
@@ -234,6 +239,14 @@ class Client:
         return self._document(
             Ask("POST", f"/posts/{as_part(account)}/{as_part(tweet_id)}", decision)
         )
+
+    def queue(self, *, state: str) -> Iterator[dict[str, Any]]:
+        """Films whose reviews are collected later, the next one first."""
+        return self._pages("/api/orchestrator/queue", "entries", {"state": state})
+
+    def run_queue(self) -> dict[str, Any]:
+        """Collect them now, or join the run that does: ``workflow_id``, ``joined``."""
+        return self._document(Ask("POST", "/api/orchestrator/queue/run", {}, repeatable=True))
 
     def health(self) -> dict[str, Any]:
         """What is configured, and which parts answer."""
@@ -326,6 +339,10 @@ class AsyncClient:
     async def get_automation_statistics(self, window: Window = "24h") -> "InstallationStats":
         """See Client."""
         return await self._carry_out(self._api.get_automation_statistics(window))
+
+    async def reopen_provider(self, provider: str) -> "Reopened":
+        """See Client."""
+        return await self._carry_out(self._api.reopen_provider(provider))
 
     async def register_trigger(
         self,

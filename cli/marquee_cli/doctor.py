@@ -10,6 +10,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from marquee.gateway.prices import X_POST_READ_USD
+from marquee.gateway.spend import TOTAL, WARNING_PERCENT
 from marquee.tweets.models import LedgerState
 from marquee_cli.client import Client
 from marquee_cli.cloud.cloud import STAGE as LAPTOP
@@ -18,7 +20,7 @@ from marquee_cli.connection import speaks_to_an_api
 from marquee_cli.terminal import plain
 
 if TYPE_CHECKING:
-    from marquee.api.answers import Health, InstallationStats
+    from marquee.api.answers import GatewayNow, Health, InstallationStats
 
 EXIT_WELL = 0
 EXIT_TO_DO = 1
@@ -32,6 +34,7 @@ LOOKED_AT = 1000
 KINDS = {
     "movie_search": ("movie search", "movie searches"),
     "tweet_pipeline": ("run of the tweet pipeline", "runs of the tweet pipeline"),
+    "review_backfill": ("backfill", "backfills"),
 }
 """One of them, and several."""
 
@@ -40,6 +43,11 @@ REFUSED = {
     "CreditsDepleted": "says that the credits are used up",
 }
 """Errors that stay until a person acts."""
+
+CHEAPEST_SEARCH_USD = 10 * X_POST_READ_USD
+"""X gives ten posts at least: with less left than that, paid calls are refused."""
+
+LOOK = "marquee stats --window 1h"
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,13 @@ def findings(examined: Examined) -> Iterator[Finding]:
     yield from _parts(examined.health, on_laptop)
     yield from _keys(examined.health, on_laptop)
     yield from _refusals(examined.stats)
+    if examined.stats.gateway:
+        yield from _money(examined.stats.gateway, on_laptop)
+        yield from _upstreams(examined.stats.gateway)
     yield from _queues(examined.stats, on_laptop)
+    if examined.stats.backfill and (number := examined.stats.backfill.given_up):
+        what = f"{number} films could not be collected later, and left the queue"
+        yield Finding(what, "marquee queue --state GIVEN_UP", to_do=False)
     yield from _people(examined)
     for trigger in examined.stats.triggers.switched_off if examined.stats.triggers else ():
         on = f'curl -X POST -H "x-api-key: $KEY" "$API/triggers/{trigger}/enable"'
@@ -118,15 +132,50 @@ def _keys(health: "Health", on_laptop: bool) -> Iterator[Finding]:
 def _refusals(stats: "InstallationStats") -> Iterator[Finding]:
     for provider, totals in stats.coordinator_stats.api_calls.by_provider.items():
         for error, words in REFUSED.items():
+            # Whether it is closed for that, or was reopened since, the gateway itself knows.
+            if error == "CreditsDepleted" and stats.gateway:
+                continue
             if number := totals.errors.get(error):
-                again = "marquee stats --window 1h"
-                yield Finding(f"{provider} {words} ({number} times): renew it, then look", again)
+                yield Finding(f"{provider} {words} ({number} times): renew it, then look", LOOK)
+
+
+def _money(gateway: "GatewayNow", on_laptop: bool) -> Iterator[Finding]:
+    for closed in gateway.closed:
+        what = f"{closed.provider} is paid nothing more ({closed.reason}): mend that, then"
+        yield Finding(what, f"marquee reopen {closed.provider}")
+    used_up = [one for one in gateway.budgets if one.left_usd < CHEAPEST_SEARCH_USD]
+    doubled = " ".join(
+        f"{'' if one.scope == TOTAL else f'{one.scope}.'}{one.period}="
+        f"{(one.cap_usd or 1) * (2 if one in used_up else 1):g}"
+        for one in gateway.budgets
+    )
+    for one in gateway.budgets:
+        spent = f"${one.cap_usd - one.left_usd:.2f} of ${one.cap_usd:.2f} a {one.period}"
+        whose = "in total" if one.scope == TOTAL else f"for {one.scope}"
+        what = f"{spent} are spent {whose}"
+        if one in used_up:
+            refused = f"{what}: paid calls are refused until {one.opens_at:%Y-%m-%d %H:%M} UTC"
+            yield Finding(refused, _set("SPEND_CAPS", on_laptop, f'"{doubled}"'))
+        elif one.share * 100 >= WARNING_PERCENT:
+            yield Finding(what, LOOK, to_do=False)
+
+
+def _upstreams(gateway: "GatewayNow") -> Iterator[Finding]:
+    """Those that are left alone, which passes by itself."""
+    for breaker in gateway.breakers:
+        if breaker.retry_at:
+            what = f"{breaker.provider} {breaker.endpoint} fails and is left alone; it is asked"
+            yield Finding(f"{what} again at {breaker.retry_at:%H:%M:%S} UTC", LOOK, to_do=False)
+    for quota in gateway.quotas:
+        if quota.blocked_until:
+            what = f"{quota.provider} {quota.endpoint} ({quota.credential}) takes no call until"
+            yield Finding(f"{what} {quota.blocked_until:%H:%M:%S} UTC", LOOK, to_do=False)
 
 
 def _queues(stats: "InstallationStats", on_laptop: bool) -> Iterator[Finding]:
     for queue in stats.queues:
         name = queue.queue.replace("_", " ")
-        look = f"aws sqs receive-message --queue-url {queue.url}"
+        look = f"marquee dead-letters {queue.queue}{'' if on_laptop else ' --stack NAME'}"
         if queue.messages is None:
             yield Finding(f"{name} could not be asked", "marquee up" if on_laptop else "sam deploy")
         elif queue.dead_letters and queue.messages:

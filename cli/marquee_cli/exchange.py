@@ -12,7 +12,8 @@ connection); and, where an answer was lost or the API was out of order (reset, t
 
 - a search: an equal one in flight or just done is joined;
 - collecting: what is stored already is stored once, and X is asked for newer posts only;
-- storing a film and reviews: each under a key of its own.
+- storing a film and reviews: each under a key of its own;
+- reopening a provider: one that is open stays so.
 
 Starting a run, registering a callback and putting an event are none of these: sent twice, they
 happen twice.
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         CollectedData,
         EventAnswer,
         InstallationStats,
+        Reopened,
         SearchAnswer,
         StoredData,
         TriggerCreated,
@@ -205,6 +207,10 @@ class Api:
     def get_automation_statistics(self, window: Window) -> "Exchange[InstallationStats]":
         """See Client."""
         return self._call("automation.automation_stats", parameters={"window": window})
+
+    def reopen_provider(self, provider: str) -> "Exchange[Reopened]":
+        """See Client."""
+        return self._call("providers.reopen", {"provider": provider}, body={}, repeatable=True)
 
     def register_trigger(
         self, event_type: str, url: str, secret: str | None, filter_: Mapping[str, Any] | None

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import click
 from rich.console import Console
 from rich.text import Text
 
-from marquee_cli.cloud.cloud import STACK_NAME, Cloud
-from marquee_cli.terminal import plain, show_any_character
+from marquee_cli.stack import Connect, asks_a_stack
+from marquee_cli.terminal import plain
 
 COLORS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
@@ -33,6 +32,12 @@ NAMED = frozenset(
 )
 """Shown on their own, or the same on every line."""
 
+LEADING = ("workflow_id", "event_id")
+"""Fields of a line that say what a request set off."""
+
+MOST_FOLLOWED = 10
+"""Of what one request set off; each is one more search of the log."""
+
 EXIT_NONE = 1
 
 
@@ -46,8 +51,20 @@ def lines_of(
 ) -> list[Mapping[str, Any]]:
     """The lines about an execution: its own, and those of others that name it; the oldest first.
 
-    Raises what boto3 raises.
+    The id of a request or an event leads to the lines of what it set off too. Raises what boto3
+    raises.
     """
+    found = _lines_about(logs, group, workflow_id, since)
+    own = (line for line in found if line.get("correlation_id") == workflow_id)
+    led_to = {str(line[name]) for line in own for name in LEADING if line.get(name)}
+    for other in sorted(led_to - {workflow_id})[:MOST_FOLLOWED]:
+        found += [line for line in _lines_about(logs, group, other, since) if line not in found]
+    return sorted(found, key=lambda line: str(line["timestamp"]))
+
+
+def _lines_about(
+    logs: Any, group: str, workflow_id: str, since: datetime
+) -> list[Mapping[str, Any]]:
     # The words, not a field: so it is found where an event or a request only mentions it.
     asked = {
         "logGroupName": group,
@@ -59,7 +76,7 @@ def lines_of(
         for page in logs.get_paginator("filter_log_events").paginate(**asked)
         for event in page["events"]
     )
-    return sorted(_lines(events, workflow_id), key=lambda line: str(line["timestamp"]))
+    return list(_lines(events, workflow_id))
 
 
 def _lines(events: Iterable[Mapping[str, Any]], workflow_id: str) -> Iterator[Mapping[str, Any]]:
@@ -70,7 +87,7 @@ def _lines(events: Iterable[Mapping[str, Any]], workflow_id: str) -> Iterator[Ma
             continue  # of the runtime itself, which does not know about executions
         if not isinstance(line, dict):
             continue
-        about = {line.get("correlation_id"), line.get("workflow_id")}
+        about = {line.get(name) for name in ("correlation_id", *LEADING)}
         if workflow_id in about or workflow_id in str(line.get("message")):
             at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
             yield {"timestamp": f"{at:%Y-%m-%d %H:%M:%S},{at.microsecond // 1000:03}+0000", **line}
@@ -99,36 +116,18 @@ def shown(line: Mapping[str, Any], *, trace: bool) -> Text:
 @click.option("--hours", type=click.FloatRange(min=0.01), default=24, show_default=True)
 @click.option("--trace", is_flag=True, help="Errors with their whole stack trace.")
 @click.option("--json", "as_json", is_flag=True, help="The lines as they were written.")
-@click.option(
-    "--stack",
-    metavar="NAME",
-    help="A stack on AWS, read with your own credentials; the laptop cloud by default.",
-)
-@click.option("--profile", help="Of your AWS configuration.")
-@click.option("--region", help="Where the stack is.")
-@click.pass_obj
+@asks_a_stack
 def logs(
-    cloud: Cloud,
-    workflow_id: str,
-    hours: float,
-    trace: bool,
-    as_json: bool,
-    stack: str | None,
-    profile: str | None,
-    region: str | None,
+    connect: Connect, stack: str, workflow_id: str, hours: float, trace: bool, as_json: bool
 ) -> None:
-    """Print what every function logged about the execution WORKFLOW_ID. Exit code 1: nothing."""
-    show_any_character()
+    """Print what every function logged about the execution WORKFLOW_ID. Exit code 1: nothing.
+
+    The id of a request (its x-correlation-id) or of an event will do as well.
+    """
     if not workflow_id.isprintable() or '"' in workflow_id:
         raise click.UsageError("WORKFLOW_ID is none that an execution can have")
-    if not stack and (profile or region):
-        raise click.UsageError("--profile and --region belong to a --stack on AWS")
-    if stack:
-        client: Any = boto3.Session(profile_name=profile, region_name=region).client("logs")
-    else:
-        client = cloud.boto3("logs")
     since = datetime.now(UTC) - timedelta(hours=hours)
-    found = lines_of(client, group_of(stack or STACK_NAME), workflow_id, since=since)
+    found = lines_of(connect("logs"), group_of(stack), workflow_id, since=since)
     if not found:
         click.echo(f"Nothing about {plain(workflow_id)} in the last {hours:g} hours.", err=True)
         raise SystemExit(EXIT_NONE)

@@ -7,20 +7,23 @@ from pathlib import Path
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
-from rich.table import Table
 
 from marquee_cli.approve import approve
 from marquee_cli.cloud.cloud import Cloud, Status
 from marquee_cli.cloud.errors import CloudError
+from marquee_cli.dead_letters import dead_letters
 from marquee_cli.doctor import doctor
 from marquee_cli.logs import logs
 from marquee_cli.posts import posts, settle, tweets
+from marquee_cli.queue import queue
+from marquee_cli.reopen import reopen
 from marquee_cli.run import cancel, cleanup, rerun, run, watch
 from marquee_cli.search import search
 from marquee_cli.stats import stats
 
 EXIT_UP = 0
 EXIT_DOWN = 1
+NAME_COLUMNS = 11
 
 
 class Group(click.Group):
@@ -58,9 +61,12 @@ for command in (
     posts,
     settle,
     tweets,
+    queue,
     stats,
     logs,
     doctor,
+    reopen,
+    dead_letters,
 ):
     main.add_command(command)
 
@@ -71,6 +77,7 @@ def up(cloud: Cloud) -> None:
     """Start the cloud and deploy what has changed. Harmless when it is up."""
     record = cloud.up()
     if record.api:
+        click.echo(f"Page  {record.api.page_url}")
         click.echo(f"API   {record.api.url}")
         click.echo(f"Key   {cloud.home.record_file} (api.key), sent as x-api-key")
     click.echo(f"AWS   {cloud.endpoint_url}")
@@ -88,10 +95,8 @@ def down(cloud: Cloud) -> None:
 def status(cloud: Cloud) -> None:
     """Say what runs. Exit code 0: up, 1: down or only a part of it is up."""
     found = cloud.status()
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for row in _rows(found):
-        table.add_row(*row)
-    Console(highlight=False, soft_wrap=True).print(table)
+    for name, said in _rows(found):
+        click.echo(f"{name:<{NAME_COLUMNS}}{said}")  # an address is never broken
     sys.exit(EXIT_UP if found.is_up else EXIT_DOWN)
 
 
@@ -110,6 +115,7 @@ def _rows(found: Status) -> Iterable[tuple[str, str]]:
     yield "stack", f"{record.stack_name} {found.stack.status}" if found.stack else "unknown"
     if found.is_up and record.api:
         yield "API", record.api.url
+        yield "page", record.api.page_url
     for name, kind in record.upstreams.items():
         yield name, kind
 

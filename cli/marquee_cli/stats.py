@@ -9,19 +9,23 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from marquee.gateway.spend import WARNING_PERCENT
 from marquee_cli.client import Client
 from marquee_cli.connection import speaks_to_an_api
 from marquee_cli.exchange import Window
 from marquee_cli.search import BARS
-from marquee_cli.terminal import row, show_heading, show_line
+from marquee_cli.terminal import plain, row, show_heading, show_line
 
 if TYPE_CHECKING:
-    from marquee.api.answers import CallTotals, InstallationStats
+    from marquee.api.answers import CallTotals, GatewayNow, InstallationStats
 
 WINDOWS: tuple[Window, ...] = ("1h", "24h", "7d")
 
 WIDEST = 48
 """Bars of a sparkline; a week has one for several hours."""
+
+METER = 10
+"""Characters of a budget's meter."""
 
 
 def show_stats(stats: "InstallationStats", out: Console) -> None:
@@ -32,6 +36,10 @@ def show_stats(stats: "InstallationStats", out: Console) -> None:
     _show_upstreams(stats, out)
     _show_workflows(stats, out)
     _show_operations(stats, out)
+    if stats.gateway:
+        _show_quotas(stats.gateway, out)
+        _show_money(stats.gateway, out)
+        _show_breakers(stats.gateway, out)
     if stats.triggers and stats.triggers.total:
         show_heading("Triggers", out)
         off = len(stats.triggers.switched_off)
@@ -39,6 +47,13 @@ def show_stats(stats: "InstallationStats", out: Console) -> None:
         switched = f", {off} switched off" if off else ""
         last = outcomes or "none yet"
         show_line(Text(f"{stats.triggers.total}{switched}; last deliveries: {last}"), out)
+    if stats.backfill and (stats.backfill.films or stats.backfill.given_up):
+        show_heading("Collected later", out)
+        told = stats.backfill
+        since = f", the first since {told.oldest_at:%Y-%m-%d %H:%M} UTC" if told.oldest_at else ""
+        given_up = f"; {told.given_up} given up" if told.given_up else ""
+        waiting = f"{told.films} films wait, {told.searches} searches for them"
+        show_line(Text(f"{waiting}{since}{given_up} (marquee queue)"), out)
     if stats.queues:
         show_heading("Queues", out)
         for queue in stats.queues:
@@ -106,6 +121,54 @@ def _show_workflows(stats: "InstallationStats", out: Console) -> None:
         out.print(Padding(table, (0, 0, 0, 2)))
 
 
+def _show_quotas(gateway: "GatewayNow", out: Console) -> None:
+    used = [quota for quota in gateway.quotas if quota.used or quota.waiting or quota.blocked_until]
+    if not used:
+        return
+    show_heading("Quotas now", out)
+    table = _table("", "used", "left", "waiting", "next call (UTC)")
+    for quota in used:
+        name = f"{quota.provider} {quota.endpoint} ({quota.credential})"
+        counts = (f"{quota.used:,} in {quota.seconds} s", f"{quota.left:,}", f"{quota.waiting:,}")
+        at = f"{quota.blocked_until or quota.next_at:%H:%M:%S}"
+        when = f"blocked until {at}" if quota.blocked_until else at if not quota.left else "now"
+        style = "" if quota.left else "yellow"
+        table.add_row(*row(name, *counts, when), style=style)
+    out.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _show_money(gateway: "GatewayNow", out: Console) -> None:
+    if not gateway.budgets and not gateway.closed:
+        return
+    show_heading("Budget now", out)
+    table = _table("", "", "spent", "reserved", "left", "cap", "new one (UTC)")
+    for budget in gateway.budgets:
+        usd = (budget.spent_usd, budget.reserved_usd, budget.left_usd, budget.cap_usd)
+        cells = (f"{budget.scope}, {budget.period}", meter(budget.share), *map(_usd, usd))
+        style = "yellow" if budget.share * 100 >= WARNING_PERCENT else ""
+        table.add_row(*row(*cells, f"{budget.opens_at:%Y-%m-%d}"), style=style)
+    if table.row_count:
+        out.print(Padding(table, (0, 0, 0, 2)))
+    for closed in gateway.closed:
+        words = f"{closed.provider} is paid nothing more: {closed.reason}"
+        show_line(Text(plain(words), style="red"), out)
+
+
+def _show_breakers(gateway: "GatewayNow", out: Console) -> None:
+    ill = [one for one in gateway.breakers if one.failure_share or one.retry_at]
+    if not gateway.breakers:
+        return
+    show_heading("Breakers now", out)
+    for one in ill:
+        share = "" if one.failure_share is None else f"  {one.failure_share:.0%} of calls fail"
+        again = f", the next probe at {one.retry_at:%H:%M:%S} UTC" if one.retry_at else ""
+        words = f"{one.provider} {one.endpoint}  {one.state}{share}{again}"
+        show_line(Text(plain(words), style="yellow" if one.retry_at else ""), out)
+    well = len(gateway.breakers) - len(ill)
+    if well:
+        show_line(Text(f"{well} closed, without a failure"), out)
+
+
 _TOTALS = ("total", "failed", "success", "retries", "p50", "p95")
 _WORDS = {"", "step", "errors", "by the hour"}
 
@@ -136,6 +199,12 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(BARS[min(steps, int(-(-value * steps // top)))] for value in bins)
 
 
+def meter(share: float) -> str:
+    """A line that is filled up to the share."""
+    filled = min(METER, round(share * METER))
+    return "█" * filled + "░" * (METER - filled)
+
+
 def _said(errors: dict[str, int]) -> str:
     return ", ".join(f"{number} {name}" for name, number in sorted(errors.items()))
 
@@ -161,7 +230,7 @@ def _time(ms: float | None) -> str:
 @click.option("--json", "as_json", is_flag=True, help="The API's document.")
 @speaks_to_an_api
 def stats(client: Client, window: Window, as_json: bool) -> None:
-    """Say what was done lately: calls, database, workflows, costs, queues."""
+    """Say what was done lately, and how quotas, budgets, breakers and queues stand."""
     found = client.get_automation_statistics(window)
     if as_json:
         click.echo(found.model_dump_json(indent=2))

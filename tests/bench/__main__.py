@@ -5,7 +5,7 @@ import time
 
 from rich.console import Console
 
-from tests.bench import growth, imports, runs, scoring, searches
+from tests.bench import growth, imports, quotas, retries, runs, scoring, searches
 from tests.bench.report import Line, show
 
 
@@ -26,6 +26,10 @@ def main() -> int:
             sections.append((title, list(lines)))
     say.print("Runs …")
     sections.append(("One run of the tweet pipeline", list(runs.lines())))
+    say.print("Quotas …")
+    sections.append(("Waiting for a quota, simulated", list(quotas.lines())))
+    say.print("Retries …")
+    sections.append(("Retries on recorded faults", list(retries.lines())))
     out = Console(highlight=False, width=WIDTH)
     missed = show(sections, out)
     out.print(NOTES)
@@ -45,8 +49,8 @@ are the emulator's ConsumedCapacity; reads are computed from the items read, for
 constant. It records no states inside a Map: each task there counts as one. Lambda's time is this
 machine's, priced at each function's MemorySize on arm64, and includes the API's wait for the
 search; functions are warm and have read their secrets. Runs of the tweet pipeline go in this
-process: their units are computed from the items, Lambda's time holds moto's DynamoDB, and logs are
-left out.
+process: their units are computed from the items, Lambda's time holds moto's DynamoDB, and of the
+logs only the lines of metrics are counted.
 """
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +19,7 @@ from marquee.workflows.record import WorkflowRecord
 from tests.bench.meter import Charge
 from tests.bench.prices import Invocation, Usage
 from tests.bench.report import Line, at_most
+from tests.bench.searches import log_bytes
 from tests.bench.units import counted
 from tests.support.state_machines import Handler, Json, run
 from tests.support.tweet_pipeline import OWN, TweetPipelines, tweet_pipelines
@@ -52,7 +54,13 @@ LINEAR = 1.1
 """Ten times the tweets may cost no more than this for each."""
 
 MEMORY_MB = 512
-"""The template's MemorySize of every function."""
+"""The template's MemorySize of every function of a state."""
+
+EVENTS_OF_A_RUN = 2
+"""Beside one for each post: its tweets are stored, and it has ended."""
+
+PUBLISHING = Invocation(100, 256)
+"""Of PublishEvents on a laptop. At most one for each event: those of a second share one."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ def counts_of(upstreams: Upstreams, count: int) -> Counted:
         before = len(pipelines.posted())
         watched = Watched()
         handlers = {arn: watched.around(own) for arn, own in pipelines.handlers.items()}
-        with counted(aws.dynamodb().meta.client) as units, _quiet():
+        with counted(aws.dynamodb().meta.client) as units, _quiet() as metrics:
             done = run(
                 pipelines.definition(),
                 handlers,
@@ -141,7 +149,8 @@ def counts_of(upstreams: Upstreams, count: int) -> Counted:
             charges = units.take()
         if done.status != "SUCCEEDED":
             raise RuntimeError(f"the run of {count} ended {done.status}: {done.cause}")
-        return _priced(pipelines, done.transitions, watched, charges, before)
+        counting = log_bytes(metrics.getvalue().splitlines())
+        return _priced(pipelines, done.transitions, watched, charges, before, counting)
 
 
 class Watched:
@@ -172,8 +181,11 @@ def _priced(
     watched: Watched,
     charges: list[Charge],
     posted_before: int,
+    counting_bytes: int,
 ) -> Counted:
     record, gateway = pipelines.record(NAME), pipelines.settings.gateway_table
+    posted = len(pipelines.posted()) - posted_before
+    events = posted + EVENTS_OF_A_RUN
     written: Counter[str] = Counter()
     for charge in charges:
         written[charge.table] += int(charge.write_units)
@@ -181,11 +193,12 @@ def _priced(
         transitions=transitions,
         read_units=sum(charge.read_units for charge in charges),
         write_units=sum(charge.write_units for charge in charges),
-        invocations=tuple(watched.invocations),
-        events=int(record.steps["FinishRun"].counts["events"]),
+        invocations=(*watched.invocations, *[PUBLISHING] * events),
+        events=events,
+        log_bytes=counting_bytes,
     )
     return Counted(
-        posted=len(pipelines.posted()) - posted_before,
+        posted=posted,
         usage=usage,
         calls=Counter(call["upstream"] for call in pipelines.upstreams.calls()),
         x_usd=_x_usd(record),
@@ -196,7 +209,8 @@ def _priced(
                 charge.write_units
                 for charge in charges
                 if (charge.table, charge.operation) == (gateway, "UpdateItem")
-            )
+            ),
+            log_bytes=counting_bytes,
         ),
     )
 
@@ -215,11 +229,12 @@ def _openai_usd(settings: Settings, tokens: Counter[str]) -> float:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the functions' log: the table is the only output."""
+def _quiet() -> Iterator[StringIO]:
+    """Without the functions' log, and their metrics apart: the table is the only output."""
     level = logger.log_level
     logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with redirect_stdout(StringIO()) as metrics:
+            yield metrics
     finally:
         logger.setLevel(level)

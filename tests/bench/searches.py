@@ -33,6 +33,9 @@ LOG_EVENT_OVERHEAD_BYTES = 26
 ACCOUNTING_LINES = ('"_aws"', '"step ended"')
 """What the lines hold that are metrics, and the one that each step ends with."""
 
+PUBLISHED = '"event published"'
+"""What the line holds that the outbox writes for each event."""
+
 ACCOUNTING_SHARE = 0.05
 """Of a search's price, for counting what it did."""
 
@@ -105,15 +108,14 @@ class Installation:
         self._rest()
         log = self._settled_log()[logged:]
         charges = self.meter.take()
-        result = answer["workflow_result"]
         usage = Usage(
             transitions=sum(map(self._transitions, self._executions() - began)),
             read_units=sum(charge.read_units for charge in charges),
             write_units=sum(charge.write_units for charge in charges),
             invocations=tuple(_invocations(log)),
             api_requests=requests,
-            events=self._published(result["workflow_id"]) if self._executions() - began else 0,
-            log_bytes=_log_bytes(log),
+            events=sum(PUBLISHED in line for line in log),
+            log_bytes=log_bytes(log),
         )
         called = len(self.upstreams.calls("tmdb")) - tmdb_calls
         return Counted(answer, usage, charges, called, self._accounting(charges, log))
@@ -123,7 +125,7 @@ class Installation:
         table = self.outputs["GatewayTableName"]
         writes = [c for c in charges if (c.table, c.operation) == (table, "UpdateItem")]
         lines = [line for line in log if any(mark in line for mark in ACCOUNTING_LINES)]
-        return Usage(write_units=sum(c.write_units for c in writes), log_bytes=_log_bytes(lines))
+        return Usage(write_units=sum(c.write_units for c in writes), log_bytes=log_bytes(lines))
 
     def _search(self, request: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
         """The answer, and how often it was asked for: more than once on a busy machine."""
@@ -160,12 +162,6 @@ class Installation:
         entered = sum(kind.endswith("StateEntered") for kind in kinds)
         outside_map = kinds.count("TaskStateEntered")
         return int(entered + kinds.count("TaskScheduled") - outside_map)
-
-    def _published(self, workflow_id: str) -> int:
-        item = self.cloud.boto3("dynamodb").get_item(
-            TableName=self.outputs["WorkflowsTableName"], Key={"workflow_id": {"S": workflow_id}}
-        )["Item"]
-        return len(item["result"]["M"]["events"]["L"])
 
     def _log(self) -> list[str]:
         logs = self.cloud.boto3("logs")
@@ -225,7 +221,8 @@ def _let_functions_use(meter: Meter, cloud: Cloud) -> None:
             )
 
 
-def _log_bytes(log: list[str]) -> int:
+def log_bytes(log: list[str]) -> int:
+    """What CloudWatch Logs charges for these lines."""
     return sum(len(line.encode()) + LOG_EVENT_OVERHEAD_BYTES for line in log)
 
 

@@ -215,10 +215,11 @@ class Deployed:
         ]
 
     @contextmanager
-    def listening(self) -> Iterator[Callable[[str], list[Json]]]:
+    def listening(self) -> Iterator[Callable[..., list[Json]]]:
         """Hear what is put on the bus until the block ends: the details of a type, once they came.
 
-        All that was heard is kept in `heard`.
+        Keywords are what a detail must hold: what happened just before is told a moment later. All
+        that was heard is kept in `heard`.
         """
         bus = self.cloud.outputs["EventBusName"]
         sqs, events = self.aws("sqs"), self.aws("events")
@@ -245,13 +246,17 @@ class Deployed:
             undo.callback(events.remove_targets, **target, Ids=["queue"])
             self.heard.clear()
 
-            def hear(detail_type: str) -> list[Json]:
+            def hear(detail_type: str, **wanted: Any) -> list[Json]:
                 def look() -> list[Json]:
                     got = sqs.receive_message(
                         QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1
                     )
                     self.heard.extend(json.loads(m["Body"]) for m in got.get("Messages", ()))
-                    return [e["detail"] for e in self.heard if e["detail-type"] == detail_type]
+                    return [
+                        e["detail"]
+                        for e in self.heard
+                        if e["detail-type"] == detail_type and wanted.items() <= e["detail"].items()
+                    ]
 
                 return eventually(look)
 

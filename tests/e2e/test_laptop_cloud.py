@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -45,8 +46,22 @@ def get(cloud: RunningCloud, path: str, headers: Mapping[str, str] | None = None
 def test_status_says_what_runs_with_exit_code_0(cloud: RunningCloud) -> None:
     result = CliRunner().invoke(main, ["--home", str(cloud.cloud.home.folder), "status"])
     assert result.exit_code == 0
-    for word in (cloud.endpoint_url, cloud.upstreams_url, cloud.api_url, "_COMPLETE", "stand-in"):
+    page = f"{cloud.api_url}/#key={cloud.api_key}"
+    for word in (cloud.endpoint_url, cloud.upstreams_url, cloud.api_url, page, "_COMPLETE"):
         assert word in result.output
+    assert "stand-in" in result.output
+
+
+def test_the_page_and_its_files_are_sent_compressed_without_a_key(cloud: RunningCloud) -> None:
+    page = get(cloud, "/")
+    assert (page.status_code, page.headers["content-encoding"]) == (200, "gzip")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert get(cloud, "/", {"If-None-Match": page.headers["etag"]}).status_code == 304
+    for address in re.findall(r'"(site/[^"]+)"', page.text):
+        file = get(cloud, f"/{address}")
+        assert (file.status_code, file.headers["content-encoding"]) == (200, "gzip")
+        assert "immutable" in file.headers["cache-control"]
+    assert get(cloud, "/site/0123456789abcdef/app.js").status_code == 404
 
 
 def test_the_deployed_template_differs_from_the_built_one_by_the_fit_only(
@@ -195,7 +210,7 @@ def held(cloud: RunningCloud) -> Any:
 @pytest.mark.parametrize(
     ("function", "allowed", "denied"),
     [
-        ("ApiFunction", "WorkflowsTableName", "GatewayTableName"),
+        ("ApiFunction", "WorkflowsTableName", "BackfillTableName"),
         ("AnalyzeReviewsFunction", "ReviewsTableName", "TweetsTableName"),
         ("RecommendMoviesFunction", "MoviesTableName", "ReviewsTableName"),
         ("CollectReviewsFunction", "ReviewsTableName", "MoviesTableName"),

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from marquee.gateway.retries import EDGES_SECONDS
 from marquee_cli.search import FAILED, FOUND, NO_MATCH, PARTIAL
 from marquee_cli.upstreams.credentials import DEMONSTRATION
 from tests.e2e.conftest import RunningCloud
@@ -107,8 +108,9 @@ def test_a_search_answers_the_film_its_reviews_sentiment_and_recommendations(
     assert stats["coordinator_stats"]["database_operations"]["failed"] == 0
     assert [entry["name"] for entry in stats["trigger_history"]] == [
         "api",
-        "MovieSearchCompleted",
+        "ReviewsCollected",
         "RecommendationGenerated",
+        "MovieSearchCompleted",
     ]
 
     stored = [i for i in deployed.items("Reviews") if i["pk"]["S"] == f"MOVIE#{tmdb_id}"]
@@ -221,8 +223,8 @@ def test_an_event_on_the_bus_starts_a_search_whose_end_is_announced(deployed: De
     with deployed.listening() as hear:
         put = deployed.aws("events").put_events(Entries=[entry | {"Detail": json.dumps(asked)}])
         assert put["FailedEntryCount"] == 0
-        [completed] = hear("MovieSearchCompleted")
-        [recommended] = hear("RecommendationGenerated")
+        [completed] = hear("MovieSearchCompleted", title="Coco")
+        [recommended] = hear("RecommendationGenerated", title="Coco")
     status = deployed.ended(completed["workflow_id"])
     assert (status["trigger"], status["status"]) == ("event", "SUCCEEDED")
     assert asked.items() <= status["input"].items()
@@ -302,7 +304,6 @@ DOWN: dict[str, tuple[str, str, Json, int, str]] = {
     "cut": ("mastodon", "Dune (2021)", {"kind": "cut"}, 4, "the connection failed"),
     "malformed": ("mastodon", "Joker", {"kind": "malformed"}, 4, "the answer is no JSON"),
     "401": ("bluesky", "Avatar", {"kind": "status", "status": 401}, 1, "answered 401"),
-    "429": ("mastodon", "The Batman", {"kind": "status", "status": 429}, 4, "rate limit reached"),
 }
 """How a source breaks: the source, a film, the fault, how often it is tried, and what is said."""
 
@@ -327,6 +328,36 @@ def test_a_source_that_is_down_is_reported_in_words_while_the_others_deliver(
     calls = status["automation_stats"]["coordinator_stats"]["api_calls"]
     assert calls["total"] == len(deployed.upstreams.calls())
     assert calls["failed"] >= attempts
+
+
+def test_a_source_that_says_when_its_window_opens_is_not_asked_before_then(
+    deployed: Deployed,
+) -> None:
+    break_down(deployed.upstreams, "mastodon", kind="status", status=429)
+    status = deployed.search("The Batman")
+    assert status["status"] == "PARTIAL"
+    report = reports(status)["mastodon"]
+    assert report["status"] == "deferred"
+    assert "rate limit reached, deferred until" in report["reason"]
+    assert datetime.fromisoformat(report["deferred_until"]) > datetime.now(UTC)
+    assert status["steps"]["CollectReviews/mastodon"]["attempts"] == 1
+    assert_delivered(status, *(other for other in SOURCES if other != "mastodon"))
+
+
+def test_a_fault_of_a_known_kind_is_retried_by_what_is_known_of_it(deployed: Deployed) -> None:
+    key = {"pk": {"S": "RETRY#bluesky"}, "sk": {"S": "UpstreamUnavailable/502"}}
+    at_once = [{"S": "10"}, *[{"S": "0"}] * len(EDGES_SECONDS)]
+    known = {"faults": {"L": at_once}, "at": {"N": f"{time.time():.0f}"}, "version": {"N": "1"}}
+    gateway = {"TableName": deployed.cloud.outputs["GatewayTableName"]}
+    deployed.aws("dynamodb").put_item(**gateway, Item={**key, **known})
+    deployed.upstreams.fault("bluesky", "status", status=502)
+    status = deployed.search("Whiplash", max_reviews=7)
+    assert_delivered(status, *SOURCES)
+    assert status["steps"]["CollectReviews/bluesky"]["attempts"] == 2
+    # What its Catch took, which a Retry would not have let through.
+    assert "RetryAhead" in json.dumps(deployed.history(status["workflow_id"]), default=str)
+    learned = deployed.aws("dynamodb").get_item(**gateway, Key=key)["Item"]
+    assert learned["version"] == {"N": "2"}
 
 
 def test_without_any_source_but_tmdb_there_still_is_an_analysis(deployed: Deployed) -> None:

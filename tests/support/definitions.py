@@ -22,7 +22,7 @@ type Definition = Mapping[str, Any]
 LAMBDA_INVOKE = "arn:aws:states:::lambda:invoke"
 
 # The project's one retry policy: 3 attempts after 2 s, 4 s and 8 s, each with full jitter.
-RETRY_POLICY = {
+RETRY_POLICY: Mapping[str, Any] = {
     "IntervalSeconds": 2,
     "BackoffRate": 2,
     "MaxAttempts": 3,
@@ -299,6 +299,23 @@ def sending_faults(definition: Definition) -> list[str]:
         ]
         if not state.body.get("Catch") or state.body["Catch"][-1]["ErrorEquals"] != ["States.ALL"]:
             faults.append(f"{state.name} lets errors pass whose outcome is not known")
+    return faults
+
+
+def waiting_faults(definition: Definition) -> list[str]:
+    """Complaints about a Task that tells its function to say when it retries, and does not listen.
+
+    Or the other way round; and unless it goes where it waits for a slot.
+    """
+    faults = []
+    for task in tasks(definition):
+        payload = task.body.get("Arguments", {}).get("Payload", {})
+        caught = [catcher["ErrorEquals"] for catcher in task.body.get("Catch", ())]
+        listens = ["SlotAhead", "RetryAhead"] in caught
+        if payload.get("retry_when_told", False) is not listens:
+            faults.append(f"{task.name} says retry_when_told, or catches RetryAhead, but not both")
+        if any("RetryAhead" in errors or "SlotAhead" in errors for errors in caught) > listens:
+            faults.append(f"{task.name} does not wait alike for SlotAhead and RetryAhead")
     return faults
 
 

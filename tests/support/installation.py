@@ -67,6 +67,7 @@ def empty(settings: Settings) -> None:
         settings.tweets_table,
         settings.posts_table,
         settings.triggers_table,
+        settings.backfill_table,
         settings.gateway_table,
     ):
         _empty_table(name)

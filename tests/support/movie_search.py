@@ -1,21 +1,26 @@
 """The movie search of the template, run in this process against the stand-ins of the upstreams."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 
 from marquee import aws
+from marquee.movies.backfill_queue import BackfillQueue, Entry
 from marquee.movies.catalog import Catalog
 from marquee.movies.models import ScoredReview
 from marquee.movies.review_store import ReviewStore
 from marquee.movies.search import SearchResult, result_of
+from marquee.workflows.record import WorkflowRecords
 from marquee_cli.upstreams.credentials import DEMONSTRATION
-from tests.support.templates import Template
+from tests.support.definitions import substitute
+from tests.support.state_machines import Execution, Handler, Json
+from tests.support.templates import ROOT, Template
 from tests.support.upstreams import Upstreams
 from tests.support.workflows import InstalledWorkflow, workflow_installed
 
@@ -36,7 +41,12 @@ class MovieSearches(InstalledWorkflow):
     """The installed movie search."""
 
     machine = MACHINE
-    beside = ("StartMovieSearch", "ApplyParkedReviews", "CloseExecution", "CollectData")
+    beside: ClassVar[tuple[str, ...]] = (
+        "StartMovieSearch",
+        "ApplyParkedReviews",
+        "CloseExecution",
+        "CollectData",
+    )
 
     def result(self, name: str = "run") -> SearchResult:
         """What the API answers for that execution."""
@@ -70,19 +80,59 @@ class MovieSearches(InstalledWorkflow):
         return [{"messageId": m["MessageId"], "body": m["Body"]} for m in messages]
 
 
+@dataclass(frozen=True)
+class ReviewBackfills(MovieSearches):
+    """The installed backfill, and the searches that it completes."""
+
+    machine = "review_backfill"
+    beside = ("FindMovie", "RecommendMovies", "FinishSearch", "StartBackfill", "CloseExecution")
+
+    def search(
+        self, request: Json, name: str = "search", broken: Mapping[str, Handler] | None = None
+    ) -> Execution:
+        """One movie search, to its end."""
+        lies_there = (ROOT / self.template.machines[MACHINE].definition).read_text()
+        definition = substitute(json.loads(lies_there), self.template.substitutions(MACHINE))
+        records = WorkflowRecords.connect(self.settings)
+        records.open(name, MACHINE, trigger="api", request=request, now=self.clock.now())
+        return self.run(request, name=name, definition=definition, broken=broken)
+
+    def entry(self, tmdb_id: int) -> Entry:
+        entry = BackfillQueue.connect(self.settings).entry(tmdb_id)
+        assert entry is not None
+        return entry
+
+
 @contextmanager
 def movie_searches(
     upstreams: Upstreams, *sources: str, quotas: str = "", caps: str = ""
 ) -> Iterator[MovieSearches]:
     """The movie search as deployed, of whose sources those named are configured."""
+    with _installed(MovieSearches, upstreams, sources, quotas, caps) as searches:
+        yield searches
+
+
+@contextmanager
+def review_backfills(
+    upstreams: Upstreams, *sources: str, quotas: str = "", caps: str = ""
+) -> Iterator[ReviewBackfills]:
+    """The backfill as deployed, of whose sources those named are configured."""
+    with _installed(ReviewBackfills, upstreams, sources, quotas, caps) as backfills:
+        yield backfills
+
+
+@contextmanager
+def _installed[Kind: MovieSearches](
+    kind: type[Kind], upstreams: Upstreams, sources: Collection[str], quotas: str, caps: str
+) -> Iterator[Kind]:
     template = _template(upstreams, mastodon="mastodon" in sources, quotas=quotas, caps=caps)
     secrets = {
         name: value
         for name, value in SECRETS.items()
         if name.partition("/")[0] in {"tmdb", *sources}
     }
-    with workflow_installed(MovieSearches, template, secrets) as searches:
-        yield searches
+    with workflow_installed(kind, template, secrets) as installed:
+        yield installed
 
 
 @cache

@@ -253,6 +253,17 @@ def failing(
     return handle
 
 
+def dying_after_its_first_effect(handler: Handler) -> Handler:
+    """A function whose first invocation does its work and is then killed."""
+
+    def work(event: Json, context: Any) -> Json:
+        handler(event, context)
+        return fails(event, context)
+
+    fails = failing(handler, ["Sandbox.Timedout"])
+    return lambda event, context: (work if event["attempt"] == 1 else handler)(event, context)
+
+
 class StateMachines:
     """Step Functions of this process: create machines, start them, wait for what they did."""
 

@@ -317,7 +317,10 @@ _NO_VALUE = _NoValue()
 
 
 def create_tables(template: Template) -> None:
-    """Create every table of the template in moto, with its keys, indexes and expiry."""
+    """Create every table of the template in moto, with its keys, indexes and expiry.
+
+    Without its stream: see `tests.support.outbox`.
+    """
     dynamodb = boto3.client("dynamodb", region_name=REGION)
     for logical_id, resource in template.resources("AWS::DynamoDB::Table").items():
         properties = template.resolve(resource["Properties"])
@@ -333,11 +336,6 @@ def create_tables(template: Template) -> None:
             )
             if key in properties
         }
-        if "StreamSpecification" in properties:
-            wanted["StreamSpecification"] = {
-                "StreamEnabled": True,
-                **properties["StreamSpecification"],
-            }
         dynamodb.create_table(TableName=name, **wanted)
         if "TimeToLiveSpecification" in properties:
             dynamodb.update_time_to_live(

@@ -7,6 +7,8 @@ from typing import Any
 
 import boto3
 
+from marquee.events.models import DomainEvent
+from marquee.tweets.announce import post_events, tweet_events
 from marquee.tweets.rows import Cursor, DynamoRows, In, Item, Part, Swap
 
 REGION = "us-east-1"
@@ -108,6 +110,27 @@ class MemoryRows:
     def dump(self) -> list[dict[str, Any]]:
         """Every row, as JSON would hold it, in the order of their keys."""
         return [plain(row) for _, row in sorted(self.rows.items())]
+
+
+class TellingRows(MemoryRows):
+    """And what the outbox says of each change that was stored."""
+
+    def __init__(self, written: Callable[[Swap], None] = lambda swap: None) -> None:
+        super().__init__(written)
+        self.told: list[DomainEvent] = []
+
+    def swap(self, *swaps: Swap) -> bool:
+        before = [self.rows.get((swap.table, swap.account, swap.key), {}) for swap in swaps]
+        announce = {In.TWEETS: tweet_events, In.POSTS: post_events}
+        done = False
+        try:
+            done = super().swap(*swaps)
+            return done
+        finally:
+            for old, swap in zip(before, swaps, strict=True):
+                key = swap.table, swap.account, swap.key
+                if swap.item and (done or self.rows.get(key) == swap.item):
+                    self.told += announce[swap.table](plain(old), plain(swap.item))
 
 
 def _place(part: Part, row: Item) -> tuple[str, str, str]:

@@ -13,11 +13,13 @@ import boto3
 from marquee import aws
 from marquee.gateway.calls import http_client
 from marquee.gateway.quota import APP, Policies, Quota
+from marquee.gateway.retries import Fault, Retries
 from marquee.gateway.rows import DynamoRows
 from marquee.settings import Settings
 from marquee.workflows.record import WorkflowRecord, WorkflowRecords
 from tests.support.definitions import substitute
 from tests.support.installation import data_installed
+from tests.support.outbox import Outbox
 from tests.support.state_machines import (
     REGION,
     Execution,
@@ -82,6 +84,14 @@ class InstalledWorkflow:
             while quota.begin(policy, "somebody", now=self.clock.now(), within=timedelta(0)).begun:
                 pass
 
+    def teach(self, provider: str, kind: str, *, over_by: float, outlasted: float = 0.0) -> None:
+        """Let such faults have lasted so long of late, often enough to be believed."""
+        with self.at_its_time():
+            retries, now = Retries.connect(self.settings), self.clock.now()
+            fault = Fault(provider=provider, kind=kind, since=now, outlasted=outlasted)
+            for _ in range(20):
+                retries.learn(fault, over_by, now=now)
+
     def run(
         self,
         request: Json,
@@ -125,29 +135,35 @@ class InstalledWorkflow:
         }
 
     def listen(self) -> "Listener":
-        """A queue that gets every event that is put on the bus from now on."""
+        """A queue that gets every event of ours that follows from what changes from now on."""
         sqs, events = boto3.client("sqs"), boto3.client("events")
         url = sqs.create_queue(QueueName="listener")["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        bus = self.settings.event_bus
+        bus = self.template.name_of("EventBus")
         pattern = json.dumps({"source": ["marquee"]})
         events.put_rule(Name="all", EventBusName=bus, EventPattern=pattern)
         target = {"Id": "listener", "Arn": arn["Attributes"]["QueueArn"]}
         events.put_targets(Rule="all", EventBusName=bus, Targets=[target])
-        return Listener(sqs, url)
+        return Listener(sqs, url, Outbox(self.template))
 
 
 @dataclass(frozen=True)
 class Listener:
-    """What was put on the bus."""
+    """What follows from the changes of tables, and what was put on the bus of it."""
 
     _sqs: Any
     _url: str
+    outbox: Outbox
 
     def heard(self) -> list[tuple[str, dict[str, Any]]]:
-        """The detail types and details of the events, in order."""
-        messages = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10)
-        events = [json.loads(message["Body"]) for message in messages.get("Messages", [])]
+        """The detail types and details of the events since the last time, table by table."""
+        self.outbox.deliver()
+        events = []
+        asked = {"QueueUrl": self._url, "MaxNumberOfMessages": 10}
+        while messages := self._sqs.receive_message(**asked).get("Messages"):
+            events += [json.loads(message["Body"]) for message in messages]
+            for message in messages:
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
         return [(event["detail-type"], event["detail"]) for event in events]
 
 

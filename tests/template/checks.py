@@ -30,6 +30,7 @@ WIDE_STATEMENTS: Mapping[tuple[str, str, str | None], str] = {
 # AWS's own policies are wide by nature: only these may be attached.
 MANAGED_POLICIES: Mapping[str, str] = {
     "AWSLambdaBasicExecutionRole": "SAM attaches it to every function: writing logs",
+    "AWSLambdaDynamoDBExecutionRole": "SAM attaches it for a DynamoDB event: reading streams",
     "AWSLambdaSQSQueueExecutionRole": "SAM attaches it for an SQS event: reading the queue",
     "AWSXrayWriteOnlyAccess": "SAM attaches it to every function that is traced: sending traces",
     "AWSXRayDaemonWriteAccess": "SAM attaches it to state machines that are traced: the same",
@@ -89,7 +90,7 @@ def queue_faults(document: Mapping[str, Any]) -> list[str]:
     queues = dict(_of_type(document, "AWS::SQS::Queue"))
     dead_letters = {
         str(logical_id)
-        for target in _dead_letter_arns(document)
+        for target in dead_letter_arns(document)
         if isinstance(target, dict)
         for logical_id in target.get("Fn::GetAtt", ())[:1]
     }
@@ -221,7 +222,8 @@ def _of_type(document: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Mapp
             yield logical_id, resource.get("Properties", {})
 
 
-def _dead_letter_arns(node: Any) -> Iterator[Any]:
+def dead_letter_arns(node: Any) -> Iterator[Any]:
+    """Where the template names a dead-letter queue, as it is written there."""
     places: Mapping[str, Callable[[Any], Any]] = {
         "deadLetterTargetArn": lambda arn: arn,
         "DeadLetterConfig": lambda config: config.get("Arn", config.get("TargetArn")),
@@ -231,10 +233,10 @@ def _dead_letter_arns(node: Any) -> Iterator[Any]:
         for key, value in node.items():
             if key in places:
                 yield places[key](value)
-            yield from _dead_letter_arns(value)
+            yield from dead_letter_arns(value)
     elif isinstance(node, list):
         for item in node:
-            yield from _dead_letter_arns(item)
+            yield from dead_letter_arns(item)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -1,39 +1,15 @@
 """The dashboard: every metric on it is one that something emits, under these very dimensions."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import pytest
 
-from marquee.movies.sources import SOURCES
 from marquee.observability import METRICS, NAMESPACE
-from marquee.tweets.language_model import _PROVIDER as LANGUAGE_MODEL
-from marquee.workflows.record import Status
-from tests.support.templates import PSEUDO_PARAMETERS, Template
-
-# What AWS emits by itself: per namespace the metrics, and per dimension the type of the resource.
-# https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html, and those of
-# Lambda, SQS and API Gateway.
-OF_AWS: Mapping[str, tuple[set[str], dict[str, str]]] = {
-    "AWS/States": (
-        {
-            "ExecutionsStarted",
-            "ExecutionsFailed",
-            "ExecutionsTimedOut",
-            "ExecutionsAborted",
-            "ExecutionTime",
-        },
-        {"StateMachineArn": "AWS::Serverless::StateMachine"},
-    ),
-    "AWS/Lambda": ({"Duration", "Errors"}, {"FunctionName": "AWS::Serverless::Function"}),
-    "AWS/SQS": (
-        {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"},
-        {"QueueName": "AWS::SQS::Queue"},
-    ),
-}
-STAGE = "prod"
+from tests.support.templates import Template
+from tests.template.metrics import STAGE, is_emitted
 
 
 @cache
@@ -54,44 +30,8 @@ def faults(body: str) -> list[str]:
     return [
         f"{namespace} {name} {dimensions}"
         for namespace, name, dimensions in metrics_of(body)
-        if not (
-            _is_ours(name, dimensions)
-            if namespace == NAMESPACE
-            else _is_aws_s(namespace, name, dimensions)
-        )
+        if not is_emitted(template(), namespace, name, dimensions)
     ]
-
-
-def _is_ours(name: str, dimensions: Mapping[str, str]) -> bool:
-    values = {
-        "Stage": {STAGE},
-        "Provider": {*(source.name for source in SOURCES), LANGUAGE_MODEL},
-        "Kind": set(template().machines),
-        "Status": {status.value for status in Status},
-    }
-    declared = METRICS.get(name)
-    return (
-        declared is not None
-        and set(dimensions) == {"Stage", *declared.dimensions}
-        and all(value in values[dimension] for dimension, value in dimensions.items())
-    )
-
-
-def _is_aws_s(namespace: str, name: str, dimensions: Mapping[str, str]) -> bool:
-    if namespace == "AWS/ApiGateway":
-        # SAM names an API as the stack is named.
-        stack = PSEUDO_PARAMETERS["AWS::StackName"]
-        return name in {"Count", "4XXError", "5XXError", "Latency"} and dimensions == {
-            "ApiName": stack,
-            "Stage": STAGE,
-        }
-    names, kinds = OF_AWS[namespace]
-    if name not in names or set(dimensions) != set(kinds):
-        return False
-    [(dimension, kind)] = kinds.items()
-    known = template().resources(kind)
-    named = template().arn_of if dimension.endswith("Arn") else template().name_of
-    return dimensions[dimension] in {named(logical_id) for logical_id in known}
 
 
 def body_of(document: Template) -> str:

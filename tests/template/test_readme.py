@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from marquee.api.routes import ROUTES
+from marquee.events.models import EVENTS
 from marquee.gateway.prices import X_POST_CREATED_USD, X_POST_READ_USD, X_POST_WITH_URL_CREATED_USD
 from marquee.tweets.models import Status, TweetType
 from marquee_cli.cloud.fit import ADAPTATIONS
@@ -108,6 +109,13 @@ def test_the_price_of_a_post_is_the_one_that_is_counted() -> None:
 def test_every_file_that_it_links_to_exists() -> None:
     for target in re.findall(r"\]\((?!https:)([^)#]+)\)", readme()):
         assert (ROOT / target).exists(), target
+
+
+def test_the_events_are_those_that_have_a_schema() -> None:
+    rows = {code(row[0]): row[2] for row in table("event")}
+    assert list(rows) == list(EVENTS)
+    for name, fields in rows.items():
+        assert f"/{name}.v{EVENTS[name].model_fields['version'].default}.json" in fields
 
 
 def test_every_state_is_in_the_picture() -> None:

@@ -49,8 +49,8 @@ def test_an_upstream_error_says_who_where_and_what() -> None:
 
 def test_a_rate_limit_carries_its_reset() -> None:
     reset = datetime(2026, 1, 1, tzinfo=UTC)
-    error = RateLimited("full", provider="x", endpoint="search", reset_at=reset)
-    assert (error.status, error.reset_at) == (429, reset)
+    error = RateLimited("full", provider="x", endpoint="search", retry_at=reset)
+    assert (error.status, error.retry_at) == (429, reset)
     assert isinstance(error, UpstreamError)
 
 

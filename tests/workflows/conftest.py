@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from marquee.gateway.calls import http_client
+from marquee.tweets.language_model import connections
 from tests.support.movie_search import MovieSearches, movie_searches
 from tests.support.upstreams import Upstreams, running_upstreams
 
@@ -16,8 +17,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstreams]:
     # The day is fixed so that a run over midnight sees one set of posts.
     with running_upstreams(folder, epoch=datetime.now(UTC).date()) as running:
         yield running
-        http_client().close()
-        http_client.cache_clear()
+        for client in (http_client, connections):
+            client().close()
+            client.cache_clear()
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from tests.support.definitions import (
     substitution_faults,
     tail_faults,
     task_faults,
+    waiting_faults,
 )
 from tests.support.state_machines import REGION
 from tests.support.templates import ROOT, Template
@@ -46,6 +47,7 @@ STRUCTURE_CHECKS = [
     task_faults,
     retry_faults,
     sending_faults,
+    waiting_faults,
     name_faults,
     tail_faults,
 ]
@@ -284,6 +286,18 @@ def test_a_sound_definition_has_no_fault(check: Callable[[Definition], list[str]
             "States/PublishTweet",
             {"Type": "Task", "Catch": [{"ErrorEquals": ["BadInput"], "Next": "EndSearch"}]},
             "PublishTweet lets errors pass whose outcome is not known",
+        ),
+        (
+            waiting_faults,
+            "States/FindFilm/Arguments/Payload",
+            {"retry_when_told": True},
+            "FindFilm says retry_when_told, or catches RetryAhead, but not both",
+        ),
+        (
+            waiting_faults,
+            "States/FindFilm/Catch/0/ErrorEquals",
+            ["SlotAhead"],
+            "FindFilm does not wait alike for SlotAhead and RetryAhead",
         ),
         (
             name_faults,

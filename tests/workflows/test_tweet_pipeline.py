@@ -144,9 +144,21 @@ def test_the_record_tells_of_every_step(finished: Finished) -> None:
 
 def test_posts_and_the_end_are_announced_on_the_bus(finished: Finished) -> None:
     names = [name for name, _ in finished.events]
-    assert sorted(names) == ["TweetPipelineCompleted", "TweetPosted", "TweetPosted"]
-    detail = dict(finished.events)["TweetPipelineCompleted"]
-    assert (detail["status"], detail["tweets"]) == ("SUCCEEDED", {"POSTED": 2})
+    assert sorted(names) == [
+        "PostPublished",
+        "PostPublished",
+        "TweetPipelineCompleted",
+        "TweetsDownloaded",
+    ]
+    for _, detail in finished.events:
+        assert detail["workflow_id"] == detail["correlation_id"] == "run"
+    completed = dict(finished.events)["TweetPipelineCompleted"]
+    assert (completed["status"], completed["tweets"]) == ("SUCCEEDED", {"POSTED": 2})
+    assert dict(finished.events)["TweetsDownloaded"]["tweet_ids"] == finished.ids
+    posts = [detail for name, detail in finished.events if name == "PostPublished"]
+    for post, tweet in zip(posts, finished.summary.tweets, strict=True):
+        facts = (post["tweet_id"], post["post_id"], post["price_usd"], post["type"])
+        assert facts == (tweet.tweet_id, tweet.post_id, tweet.price_usd, tweet.type)
 
 
 def test_the_history_holds_neither_a_secret_nor_a_text(finished: Finished) -> None:
@@ -293,7 +305,7 @@ def test_a_run_from_a_step_on_asks_x_for_nothing_and_finds_nothing_to_do(
     assert done.output == {
         "workflow_id": "run",
         "status": "SUCCEEDED",
-        "counts": {"tweets": 0, "events": 1},
+        "counts": {"tweets": 0},
     }
     assert pipelines.summary().tweets == ()
     assert pipelines.upstreams.calls() == []
@@ -553,6 +565,21 @@ def test_a_run_waits_for_the_slot_to_read_x(upstreams: Upstreams) -> None:
         assert pipelines.posted() == [as_posted("Dune")]
 
 
+def test_a_run_waits_for_x_to_get_over_a_fault_of_which_it_is_known_how_long_they_last(
+    pipelines: TweetPipelines,
+) -> None:
+    tweeted(pipelines.upstreams, 1)
+    pipelines.teach("x", "UpstreamUnavailable/503", outlasted=2.1, over_by=4)
+    pipelines.upstreams.fault("x", "status", status=503)
+    done = ran(pipelines, {})
+    assert done.catches == (Catch("DownloadTweets", "RetryAhead", "WaitToDownload"),)
+    [wait] = done.waits
+    assert (wait.state, 2 <= wait.seconds <= 8) == ("WaitToDownload", True)
+    assert done.retries == ()
+    assert pipelines.record().steps["DownloadTweets"].attempts == 2
+    assert pipelines.posted() == [as_posted("Dune")]
+
+
 def test_a_post_without_a_slot_is_untouched_until_its_slot_comes(upstreams: Upstreams) -> None:
     with tweet_pipelines(upstreams, quotas="x/tweets=1/60") as pipelines:
         ids = tweeted(upstreams, 2)
@@ -707,6 +734,7 @@ def test_every_catch_is_taken_by_one_of_the_tests_above() -> None:
     taken = {
         ("DownloadTweets", "BadInput"),
         ("DownloadTweets", "SlotAhead"),
+        ("DownloadTweets", "RetryAhead"),
         ("RequestApproval", "States.Timeout"),
         *(pair for pair in catchers(DEFINITION) if pair[0] == "PublishTweet"),
         *((state, "States.ALL") for state in (*MODELS, "AwaitApproval", "PublishTweets")),
@@ -727,7 +755,11 @@ def test_a_function_that_is_called_again_changes_nothing(pipelines: TweetPipelin
         record.ended_at,
         record.result,
     )
-    assert [name for name, _ in heard] == ["TweetPosted", "TweetPipelineCompleted"]
+    assert sorted(name for name, _ in heard) == [
+        "PostPublished",
+        "TweetPipelineCompleted",
+        "TweetsDownloaded",
+    ]
     assert listener.heard() == []
     assert pipelines.posted() == [as_posted("Dune")]
 

@@ -21,6 +21,7 @@ from marquee_cli.cloud.errors import CloudError
 FUNCTION = "AWS::Serverless::Function"
 LAYER = "AWS::Serverless::LayerVersion"
 STATE_MACHINE = "AWS::Serverless::StateMachine"
+ARCHIVE = "AWS::Events::Archive"
 
 ANY_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 """The methods that a REST API's ANY stands for."""
@@ -165,11 +166,21 @@ def allow_task_answers_everywhere(build: Build) -> Iterator[Change]:
                     yield Put((*policies, number, "Statement", index, "Resource"), "*")
 
 
+def leave_out_archives(build: Build) -> Iterator[Change]:
+    """Archives of events are left out, and with them replays.
+
+    CloudFormation in the emulator knows no `AWS::Events::Archive`. Nothing else refers to one.
+    """
+    for name, _ in build.resources(ARCHIVE):
+        yield Remove(("Resources", name))
+
+
 ADAPTATIONS: tuple[Callable[[Build], Iterable[Change]], ...] = (
     run_python_under_awslambdaric,
     spell_out_any_method,
     write_timeouts_as_numbers,
     allow_task_answers_everywhere,
+    leave_out_archives,
 )
 
 

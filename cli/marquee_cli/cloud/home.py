@@ -42,6 +42,11 @@ class Api(BaseModel):
     url: str
     key: str
 
+    @property
+    def page_url(self) -> str:
+        """Where the page is; the key is behind the hash, which reaches no server and no log."""
+        return f"{self.url}/#key={self.key}"
+
 
 class Record(BaseModel):
     """What a cloud last knew of itself; ports stay in it after `down`, to be taken again."""

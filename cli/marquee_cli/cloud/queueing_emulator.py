@@ -4,8 +4,12 @@ A worker takes about a second of processor time to start, and the emulator gives
 finds none idle a new one: on two cores, 50 calls at once start 50 workers, of which none is ready
 within Lambda's 10 seconds, and all fail. Here at most `SLOTS` calls of a function run at a time;
 the others wait for one of its workers. Started by path, with the emulator's own Python.
+
+And so that a batch of a DynamoDB stream of which a function reports failures comes again: the
+emulator reads such reports for SQS alone, and would count the batch as done.
 """
 
+import json
 import logging
 import os
 import threading
@@ -35,14 +39,40 @@ def queueing(execute: Execute, slots: int) -> Execute:
     return wait_and_execute
 
 
+def heeding_failures(execute: Execute) -> Execute:
+    """`execute`, where a batch of a stream that was done in part has failed: it comes again whole.
+
+    On AWS it would come again from the first record that failed.
+    """
+
+    def execute_and_look(
+        function: dict[str, Any], event: dict[str, Any], request_id: str
+    ) -> dict[str, Any]:
+        answer = execute(function, event, request_id)
+        records = event.get("Records") if isinstance(event, dict) else None
+        if records and records[0].get("eventSource") == "aws:dynamodb" and _failures(answer):
+            said = {"errorType": "BatchItemFailures", "errorMessage": json.dumps(_failures(answer))}
+            return {**answer, "error": True, "body": said}
+        return answer
+
+    return execute_and_look
+
+
+def _failures(answer: dict[str, Any]) -> list[Any]:
+    """What the function reported; nothing where it failed as a whole."""
+    body = answer.get("body")
+    said = json.loads(body) if isinstance(body, str | bytes) and body else body
+    return said.get("batchItemFailures", []) if isinstance(said, dict) else []
+
+
 def main() -> None:
     """Run the emulator until it is asked to end."""
     # Imported here: only the emulator's environment holds it, and tests use the queue without.
     import ministack.app  # type: ignore[import-not-found] # as said
     from ministack.services import lambda_svc  # type: ignore[import-not-found] # as said
 
-    lambda_svc._execute_function_provided_warm = queueing(
-        lambda_svc._execute_function_provided_warm, SLOTS
+    lambda_svc._execute_function_provided_warm = heeding_failures(
+        queueing(lambda_svc._execute_function_provided_warm, SLOTS)
     )
     ministack.app.main()
     # It has saved its state. Python would now wait for the threads of Maps, whose tasks may wait

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from marquee_cli.cloud.errors import CloudError
 from marquee_cli.upstreams.credentials import DEMONSTRATION
 
+IMAGES_PATH = "/images/t/p"
+"""Where the stand-ins have pictures."""
 REAL = "real"
 STAND_IN = "stand-in"
 
@@ -24,6 +26,8 @@ class Upstream:
     stand_in_path: str
     demonstration: Mapping[str, str] = field(default_factory=dict)
     address_variable: str | None = None
+    image_parameter: str | None = None
+    """Of the address of its pictures, which a stand-in has too."""
     part: str = "movies"
 
     @property
@@ -34,7 +38,13 @@ class Upstream:
 
 
 UPSTREAMS = (
-    Upstream("tmdb", "TmdbBaseUrl", "/tmdb/3", {"tmdb/token": DEMONSTRATION.tmdb_token}),
+    Upstream(
+        "tmdb",
+        "TmdbBaseUrl",
+        "/tmdb/3",
+        {"tmdb/token": DEMONSTRATION.tmdb_token},
+        image_parameter="TmdbImageBaseUrl",
+    ),
     Upstream("x", "XBaseUrl", "/x/2", {"x/bearer_token": DEMONSTRATION.x_bearer_token}),
     Upstream(
         "bluesky",
@@ -89,6 +99,8 @@ def parameters(env: Mapping[str, str], stand_ins_url: str | None) -> dict[str, s
     for upstream in UPSTREAMS:
         if choose(env)[upstream.name] == STAND_IN:
             given[upstream.address_parameter] = f"{stand_ins_url}{upstream.stand_in_path}"
+            if upstream.image_parameter:
+                given[upstream.image_parameter] = f"{stand_ins_url}{IMAGES_PATH}"
         elif upstream.address_variable and upstream.address_variable in env:
             given[upstream.address_parameter] = env[upstream.address_variable]
     return given | {name: env[of] for of, name in _LIMITS.items() if of in env}

@@ -19,6 +19,7 @@ from marquee_cli.upstreams.credentials import DEMONSTRATION, Credentials
 from marquee_cli.upstreams.mastodon import Mastodon
 from marquee_cli.upstreams.network_control import NetworkControl
 from marquee_cli.upstreams.openai import OpenAi
+from marquee_cli.upstreams.posters import Posters, with_posters
 from marquee_cli.upstreams.timeline import Timeline
 from marquee_cli.upstreams.tmdb import Tmdb
 from marquee_cli.upstreams.user_context import UserContext
@@ -43,7 +44,7 @@ def create_app(
 
     The faults `reset` and `cut` need the server of `connection.serve`.
     """
-    catalog = Catalog.load()
+    catalog = with_posters(Catalog.load())
     voices = Voices(catalog)
     windows = Windows(lambda: now().timestamp())
     timeline = Timeline(now, epoch)
@@ -74,6 +75,7 @@ def create_app(
         routes=[
             Route("/", health),
             Mount("/tmdb", routes=tmdb.routes()),
+            Mount("/images", routes=Posters(catalog).routes()),
             Mount("/x", routes=[*x.routes(), *x_posts.routes()]),
             Mount("/bluesky", routes=bluesky.routes()),
             Mount("/mastodon", routes=mastodon.routes()),

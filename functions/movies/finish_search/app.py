@@ -1,7 +1,7 @@
-"""Close the record of a search and announce its result."""
+"""Close the record of a search with its result."""
 
 from marquee.clock import now
-from marquee.events.publish import Bus
+from marquee.movies.backfill_queue import BackfillQueue
 from marquee.movies.catalog import Catalog
 from marquee.movies.search import FinishSearchInput, finish_search
 from marquee.settings import settings
@@ -14,5 +14,5 @@ def handler(event: JsonObject) -> JsonObject:
     """Input: the payload of FinishSearch or of its failure tail; output: FinishSearchOutput."""
     request = FinishSearchInput.model_validate(event)
     catalog, records = Catalog.connect(settings()), WorkflowRecords.connect(settings())
-    finished = finish_search(request, catalog, records, Bus.connect(settings()), now=now())
-    return finished.model_dump(mode="json")
+    queue = BackfillQueue.connect(settings())
+    return finish_search(request, catalog, records, queue, now=now()).model_dump(mode="json")

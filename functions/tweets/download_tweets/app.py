@@ -16,4 +16,6 @@ def handler(event: JsonObject) -> JsonObject:
     run = resolve(asked.request, settings())
     rows = rows_of(run, asked.workflow_id, settings(), now=now())
     x = XApi.connect(settings(), run.posting_account)
-    return download_tweets(run, rows, x, policies().download, now=now()).model_dump(mode="json")
+    wanted, workflow_id = policies().download, asked.workflow_id
+    output = download_tweets(run, rows, x, wanted, workflow_id=workflow_id, now=now())
+    return output.model_dump(mode="json")

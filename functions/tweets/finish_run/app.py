@@ -1,7 +1,6 @@
 """Close the record of a run with what became of each tweet."""
 
 from marquee.clock import now
-from marquee.events.publish import Bus
 from marquee.settings import settings
 from marquee.tweets.finish import FinishRunInput, finish_run
 from marquee.tweets.policy import policies
@@ -16,6 +15,6 @@ def handler(event: JsonObject) -> JsonObject:
     request = FinishRunInput.model_validate(event)
     run = resolve(request.request, settings())
     rows = rows_of(run, request.workflow_id, settings(), now=now())
-    records, bus = WorkflowRecords.connect(settings()), Bus.connect(settings())
-    ended = finish_run(request, run, rows, policies(), records, bus, now=now())
+    records = WorkflowRecords.connect(settings())
+    ended = finish_run(request, run, rows, policies(), records, now=now())
     return ended.model_dump(mode="json")

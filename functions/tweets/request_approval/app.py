@@ -1,7 +1,6 @@
 """Ask a person whether a tweet may be posted; the execution waits for the answer."""
 
 from marquee.clock import now
-from marquee.events.publish import Bus
 from marquee.settings import settings
 from marquee.tweets.approval import (
     Approvals,
@@ -19,6 +18,6 @@ def handler(event: JsonObject) -> JsonObject:
     """Input: RequestApprovalInput; output: ApprovalRequested. The answer is answer_of()."""
     request = RequestApprovalInput.model_validate(event)
     run, approvals = resolve(request.request, settings()), Approvals.connect(settings())
-    bus, tasks = Bus.connect(settings()), StepFunctionsTasks.connect()
-    asked = request_approval(request, run, approvals, policies(), bus, tasks, now=now())
+    tasks = StepFunctionsTasks.connect()
+    asked = request_approval(request, run, approvals, policies(), tasks, now=now())
     return asked.model_dump(mode="json")

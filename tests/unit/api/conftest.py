@@ -31,6 +31,7 @@ PATH_VALUES = {
     "account": "marquee_demo",
     "tweet_id": "1900000000000000001",
     "trigger_id": "MovieSearchCompleted-00000000000000a1",
+    "provider": "x",
     "delivery_id": "7d5e1c0f9b8a4e3d2c1b0a9f8e7d6c5b",
 }
 
@@ -103,8 +104,7 @@ def end_search(settings: Settings, records: WorkflowRecords, api: Api) -> End:
             sources=(SourceReport(source="tmdb", status=SourceStatus.OK, fetched=15, new=15),),
             average_sentiment=0.42,
             sample_size=12,
-            recommended=1,
-            events=("MovieSearchCompleted", "RecommendationGenerated"),
+            recommended_ids=(361743,),
         )
         closing = {"result": summary.model_dump(mode="json", exclude_defaults=True), **fields}
         records.close(workflow_id, "movie_search", status, now=now, **closing)

@@ -254,6 +254,18 @@ def test_an_error_that_nobody_foresaw_is_a_problem_without_internals(
     assert logger.get_correlation_id() == problem["request_id"]
 
 
+def test_a_client_that_names_its_request_finds_it_under_that_name(api: Api) -> None:
+    answer = api.send("GET", "/nothing", headers={"X-Correlation-Id": "shop:order-7"})
+    assert answer.headers["x-correlation-id"] == "shop:order-7"
+    assert answer.json()["request_id"] == logger.get_correlation_id() == "shop:order-7"
+
+
+@pytest.mark.parametrize("name", ["", "two words", "line\nend", "é", "x" * 129, '"'])
+def test_a_name_that_a_log_or_a_header_cannot_hold_is_not_taken(api: Api, name: str) -> None:
+    answer = api.send("GET", "/workflow/list", headers={"X-Correlation-Id": name})
+    assert answer.headers["x-correlation-id"] == "7e6ee9d3-b2c4-4c2b-8d63-0f7a4d1b5a10"
+
+
 @pytest.fixture
 def open_api(settings: Settings) -> Api:
     """An installation that lets https://films.example call it from a browser."""
@@ -267,6 +279,7 @@ def test_a_preflight_is_answered_with_what_the_browser_may_send(open_api: Api) -
     assert "POST" in answer.headers["access-control-allow-methods"]
     allowed = answer.headers["access-control-allow-headers"].lower()
     assert "x-api-key" in allowed
+    assert "x-correlation-id" in allowed
     assert "content-type" in allowed
     assert answer.headers["access-control-max-age"] == "600"
 

@@ -18,12 +18,13 @@ from marquee.tweets.approval import Approvals, RequestApprovalInput, asked, requ
 from marquee.tweets.models import Status, Tweet, TweetType
 from marquee.tweets.policy import policies
 from marquee.tweets.run import KIND, Mode
+from marquee.tweets.text import weighted_length
 from marquee.tweets.tweet_store import TweetStore
 from marquee.workflows.record import Status as RunStatus
 from marquee.workflows.record import WorkflowRecords
 from tests.support.api import Answer, Api
 from tests.unit.api.test_openapi import keeps_to_the_document
-from tests.unit.tweets.stage import NOW, OWN, FakeTasks, a_bus, a_run, a_tweet
+from tests.unit.tweets.stage import NOW, OWN, FakeTasks, a_run, a_tweet
 
 LIST = "/workflow/approvals"
 TOKEN = "token-canary-77c2"
@@ -61,7 +62,7 @@ def wait_for_a_word(settings: Settings, *numbers: int) -> None:
         request = RequestApprovalInput(
             workflow_id=RUN, tweet_id=tweet.tweet_id, task_token=SecretStr(TOKEN)
         )
-        request_approval(request, run, approvals, policies(), a_bus()[0], FakeTasks(), now=NOW)
+        request_approval(request, run, approvals, policies(), FakeTasks(), now=NOW)
 
 
 def tweet_in(settings: Settings, number: int = 1) -> Tweet:
@@ -341,3 +342,42 @@ def test_the_answers_keep_to_the_document(api: Api, settings: Settings, waiting:
 def _body(params: dict[str, Any]) -> dict[str, Any]:
     sent: dict[str, Any] = json.loads(params["body"])
     return sent
+
+
+def check(api: Api, text: str) -> dict[str, Any]:
+    answer = api.post(f"{path_of()}/check", body={"text": text})
+    assert answer.status == 200
+    keeps_to_the_document(answer, "POST", f"{LIST}/{{approval_id}}/check")
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_text_is_held_against_the_policy_without_deciding_anything(
+    api: Api, settings: Settings
+) -> None:
+    wait_for_a_word(settings, 1)
+    before = tweet_in(settings), approvals(api)
+    fine = check(api, TEXT)
+    assert (fine["ok"], fine["reasons"], fine["length"]) == (True, [], weighted_length(TEXT))
+    assert (fine["has_url"], fine["price_usd"]) == (False, 0.015)
+    linked = check(api, f"{TEXT} https://example.com")
+    assert (linked["ok"], linked["has_url"], linked["price_usd"]) == (False, True, 0.2)
+    assert linked["reasons"][0].startswith("adds the link")
+    assert check(api, "")["reasons"][0] == "is empty"
+    assert (tweet_in(settings), approvals(api)) == before
+
+
+def test_what_is_refused_as_an_edit_is_refused_by_the_check_in_the_same_words(
+    api: Api, settings: Settings
+) -> None:
+    wait_for_a_word(settings, 1)
+    text = TEXT.replace("8/10", "9/10")
+    refused = api.post(path_of(), body={"decision": "edit", "text": text})
+    assert refused.status == 422
+    assert "; ".join(check(api, text)["reasons"]) in refused.json()["detail"]
+
+
+def test_there_is_nothing_to_check_where_nothing_was_asked(api: Api) -> None:
+    answer = api.post(f"{path_of()}/check", body={"text": TEXT})
+    assert answer.status == 404
+    keeps_to_the_document(answer, "POST", f"{LIST}/{{approval_id}}/check")

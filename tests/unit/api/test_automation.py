@@ -2,12 +2,19 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
 from marquee import aws
 from marquee.api.automation import WINDOWS
+from marquee.errors import UpstreamUnavailable
 from marquee.gateway.accounting import PERCENTILE_ERROR, HourlyCounters, counters_of
+from marquee.gateway.breaker import Breakers
+from marquee.gateway.quota import Policies, Quota
+from marquee.gateway.rows import DynamoRows
+from marquee.gateway.spend import Spend
+from marquee.movies.backfill_queue import BackfillQueue, Reason, Wish
 from marquee.observability import Ended, StoreRequest, Tally
 from marquee.settings import Settings
 from marquee.triggers.models import Delivery, DeliveryStatus, Trigger
@@ -16,6 +23,7 @@ from tests.support.api import Api
 from tests.support.builders import NOW
 
 PATH = "/api/orchestrator/automation-stats"
+A_FAILURE = UpstreamUnavailable("answered 503", provider="tmdb", endpoint="movie")
 
 
 @pytest.fixture
@@ -139,7 +147,7 @@ def test_a_week_is_read_in_as_many_requests_as_an_empty_one(
     finally:
         aws.dynamodb().meta.client.meta.events.unregister("before-call.dynamodb", note)
     assert set(read) == {"BatchGetItem", "Query"}
-    assert len(read) == empty <= 14 + 4
+    assert len(read) == empty <= 14 + 1 + 4 + 2
 
 
 def test_what_waits_in_each_queue_is_told(api: Api, settings: Settings) -> None:
@@ -187,6 +195,77 @@ def test_the_triggers_are_told_with_what_became_of_the_last_deliveries(
 def test_triggers_that_cannot_be_read_do_not_hide_the_rest(settings: Settings) -> None:
     api = Api(settings.model_copy(update={"triggers_table": "gone"}))
     assert asked(api)["triggers"] is None
+
+
+def the_gateway(settings: Settings) -> DynamoRows:
+    return DynamoRows(aws.table(settings.gateway_table))
+
+
+def test_quotas_budgets_and_breakers_are_told_as_they_stand(
+    settings: Settings, hourly: HourlyCounters
+) -> None:
+    api = Api(settings.model_copy(update={"quota_policies": "x=2/60", "spend_caps": "day=1"}))
+    api.clock.time = now = datetime.now(UTC)  # the table's rows are written by its own clock
+    rows, search = the_gateway(settings), ("x", "tweets/search/recent")
+    Quota(rows).begin(Policies("x=2/60").of(*search), "one", now=now)
+    Spend(rows, ()).reserve("x", 0.25, "a", now=now)
+    Spend(rows, ()).close("x", "answered 402 (no credits)", now=now)
+    for _ in range(5):
+        passed = Breakers(rows).ask("tmdb", "movie", now=now)
+        Breakers(rows).record("tmdb", "movie", passed, A_FAILURE, now=now)
+    # Called 20 hours ago: a window of an hour shows its breaker all the same.
+    hourly.add("FindMovie", now - timedelta(hours=20), counters_of(a_tally()))
+
+    gateway = asked(api, "1h")["gateway"]
+    [quota] = [one for one in gateway["quotas"] if one["endpoint"] == search[1]]
+    assert (quota["provider"], quota["credential"]) == ("x", "app")
+    assert (quota["calls"], quota["seconds"], quota["used"], quota["left"]) == (2, 60, 1, 1)
+    assert (quota["waiting"], quota["blocked_until"]) == (0, None)
+    [budget] = gateway["budgets"]
+    assert (budget["scope"], budget["period"], budget["cap_usd"]) == ("total", "day", 1)
+    assert (budget["reserved_usd"], budget["left_usd"], budget["share"]) == (0.25, 0.75, 0.25)
+    assert datetime.fromisoformat(budget["opens_at"]).hour == 0
+    [closed] = gateway["closed"]
+    assert (closed["provider"], closed["reason"]) == ("x", "answered 402 (no credits)")
+    breakers = {(one["provider"], one["endpoint"]): one for one in gateway["breakers"]}
+    assert breakers["tmdb", "movie"]["state"] == "open"
+    assert breakers["tmdb", "movie"]["failure_share"] == 1
+    assert breakers[search]["state"] == "closed"
+
+
+def test_the_link_to_reopen_a_provider_reopens_it(settings: Settings) -> None:
+    api = Api(settings)
+    Spend(the_gateway(settings), ()).close("x", "answered 402", now=NOW)
+    [closed] = asked(api)["gateway"]["closed"]
+    answer = api.post(urljoin(PATH, closed["reopen_url"]))
+    assert (answer.status, answer.json()["reopened"]) == (200, True)
+    assert asked(api)["gateway"]["closed"] == []
+
+
+def test_a_gateway_that_cannot_be_read_does_not_hide_the_rest(settings: Settings) -> None:
+    api = Api(settings.model_copy(update={"spend_caps": "nonsense"}))
+    assert asked(api)["gateway"] is None
+
+
+def test_what_is_to_be_collected_later_is_told_in_numbers(api: Api, settings: Settings) -> None:
+    assert asked(api)["backfill"]["films"] == 0
+    for number in (1, 2):
+        wish = Wish(
+            tmdb_id=579974,
+            title="RRR",
+            sources=("x",),
+            reason=Reason.DEFERRED,
+            workflow_id=f"movie_search-{number}",
+        )
+        BackfillQueue.connect(settings).add(wish, NOW)
+    told = asked(api)["backfill"]
+    assert (told["films"], told["searches"], told["given_up"]) == (1, 2, 0)
+    assert datetime.fromisoformat(told["oldest_at"]) == NOW
+
+
+def test_a_queue_of_films_that_cannot_be_read_does_not_hide_the_rest(settings: Settings) -> None:
+    api = Api(settings.model_copy(update={"backfill_table": "gone"}))
+    assert asked(api)["backfill"] is None
 
 
 def a_trigger(trigger_id: str, **fields: Any) -> Trigger:

@@ -9,6 +9,7 @@ from urllib.parse import urljoin
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
+from marquee.api.executions import LOOKED_AT
 from marquee.aws import client, table
 from marquee.settings import Settings
 from marquee.tweets.finish import RunSummary, TweetOutcome
@@ -205,6 +206,63 @@ def test_executions_are_filtered_by_status(
 ) -> None:
     found = pages(api, status=status, limit=2)
     assert {name for page in found for name in page} == expected
+
+
+def at(seconds: int) -> str:
+    return (NOW + timedelta(seconds=seconds)).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"since": at(2)}, {"run-6", "run-5", "run-4"}),
+        ({"until": at(1)}, {"run-3", "run-2", "run-1", "run-0"}),
+        ({"since": at(1), "until": at(2)}, {"run-5", "run-4", "run-3", "run-2"}),
+        ({"since": at(1), "until": at(2), "status": "SUCCEEDED"}, {"run-3"}),
+        ({"since": at(4)}, set()),
+    ],
+)
+def test_executions_are_filtered_by_when_they_started(
+    api: Api, seven: list[str], query: dict[str, str], expected: set[str]
+) -> None:
+    for limit in (1, 100):
+        found = pages(api, limit=limit, **query)
+        assert sorted(name for page in found for name in page) == sorted(expected)
+
+
+def test_a_cursor_from_outside_of_the_time_asked_for_is_refused(api: Api, seven: list[str]) -> None:
+    cursor = api.get("/workflow/list", {"limit": 1}).json()["next_cursor"]
+    answer = api.get("/workflow/list", {"cursor": cursor, "until": at(0)})
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("run-4", {"run-4"}),
+        ("dUNe", {"dune"}),
+        ("rr", {f"run-{n}" for n in range(7)}),
+        ("no", set()),
+    ],
+)
+def test_executions_are_found_by_their_id_and_by_what_they_were_asked(
+    api: Api, seven: list[str], records: WorkflowRecords, text: str, expected: set[str]
+) -> None:
+    request = {"movie_name": "Dune", "year": 2021}
+    records.open("dune", "movie_search", trigger="api", request=request, now=NOW)
+    for limit in (1, 100):
+        found = pages(api, limit=limit, text=text)
+        assert sorted(name for page in found for name in page) == sorted(expected)
+
+
+def test_a_search_for_a_text_looks_at_so_many_executions_and_goes_on_from_there(
+    api: Api, records: WorkflowRecords
+) -> None:
+    records.open("sought", "movie_search", trigger="api", request={}, now=NOW)
+    for number in range(LOOKED_AT):
+        later = NOW + timedelta(seconds=1)
+        records.open(f"run-{number}", "movie_search", trigger="api", request={}, now=later)
+    assert pages(api, text="sought") == [[], ["sought"]]
 
 
 def a_cursor(content: Any) -> str:

@@ -30,6 +30,14 @@ def test_a_film_is_shown_with_its_analysis_and_its_age(api: Api, known_film: int
     assert film["analysis"]["average_sentiment"] == 0.42
 
 
+def test_films_are_known_by_what_is_typed_of_a_title(api: Api, known_film: int) -> None:
+    for typed in ("r", "RR", "  r-r r "):
+        [film] = api.get("/movies", {"title": typed}).json()["films"]
+        assert (film["tmdb_id"], film["title"], film["year"]) == (known_film, "RRR", 2022)
+    for typed in ("rrrr", "d", " ", "\ufdfa" * 200):
+        assert api.get("/movies", {"title": typed}).json() == {"films": []}
+
+
 def test_facts_past_their_freshness_are_shown_as_stale(api: Api, known_film: int) -> None:
     api.clock.sleep(DETAILS_FRESH_FOR.total_seconds() + 1)
     assert api.get(f"/movies/{known_film}").json()["stale"] is True

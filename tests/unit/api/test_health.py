@@ -61,8 +61,10 @@ def test_an_installation_whose_parts_answer_is_ok(whole: Api) -> None:
         "workflows_table",
         "tweets_table",
         "posts_table",
+        "backfill_table",
         "gateway_table",
         "movie_search",
+        "review_backfill",
         "tweet_pipeline",
         "secrets",
     }
@@ -166,8 +168,10 @@ def test_a_part_that_is_not_set_up_is_said_to_be_misconfigured(settings: Setting
         "workflows_table",
         "tweets_table",
         "posts_table",
+        "backfill_table",
         "gateway_table",
         "movie_search",
+        "review_backfill",
         "tweet_pipeline",
     }
 

@@ -108,6 +108,7 @@ def test_the_notice_of_tmdb_is_there() -> None:
 GOOD_VALUES = {
     **PATH_VALUES,
     "movie_name": "RRR",
+    "title": "rr",
     "year": "2022",
     "max_reviews": "10",
     "collect_new_data": "false",
@@ -116,6 +117,8 @@ GOOD_VALUES = {
     "wait_seconds": "0",
     "kind": "movie_search",
     "status": "FAILED",
+    "since": "2026-03-01T00:00:00Z",
+    "until": "2026-11-30T00:00:00+05:30",
     "limit": "5",
     "label": "positive",
     "source": "tmdb",
@@ -145,12 +148,16 @@ NEEDED = {
     "/workflow/execute-sync": {"wait_seconds": "0"},
     "/workflow/cleanup": {"older_than_days": "30"},
     "/workflow/approvals/{approval_id}": {"decision": "edit", "text": "Seen twice already."},
+    "/workflow/approvals/{approval_id}/check": {"text": "Seen twice already."},
     "/posts/{account}/{tweet_id}": {"state": "POSTED", "reason": "seen", "post_id": "1"},
     "/triggers": {"event_type": "MovieSearchCompleted", "url": "https://callback.example/hook"},
 }
 """What is needed to have something done, beside the parameter that a test is about."""
 
+NEEDED_TO_READ = {"/movies": {"title": "rr"}}
+
 OTHER_VALUES = {
+    ("/api/orchestrator/queue", "state"): "GIVEN_UP",
     ("/tweets", "status"): "POSTED",
 }
 """Where the same name takes other values."""
@@ -164,7 +171,7 @@ def good(path: str, name: str) -> str:
 
 
 def needed(method: str, path: str) -> dict[str, str]:
-    return {} if method == "GET" else NEEDED.get(path, {})
+    return NEEDED_TO_READ.get(path, {}) if method == "GET" else NEEDED.get(path, {})
 
 
 def in_query() -> Iterator[tuple[str, str, Any]]:

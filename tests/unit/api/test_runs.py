@@ -48,7 +48,6 @@ def end_run(settings: Settings, records: WorkflowRecords, api: Api) -> End:
             mode=Mode.AUTO,
             tweets=(TweetOutcome(tweet_id="100", status=TweetStatus.POSTED, post_id="7"),),
             statuses={"POSTED": 1},
-            events=("TweetPipelineCompleted",),
         )
         closing = {"result": summary.model_dump(mode="json", exclude_defaults=True), **fields}
         records.close(workflow_id, KIND, status, now=now, **closing)

@@ -94,8 +94,9 @@ def test_the_history_says_what_set_the_search_off_and_what_it_published(
     history = search(api).json()["automation_stats"]["trigger_history"]
     assert [(entry["what"], entry["name"]) for entry in history] == [
         ("started", "api"),
-        ("published", "MovieSearchCompleted"),
+        ("published", "ReviewsCollected"),
         ("published", "RecommendationGenerated"),
+        ("published", "MovieSearchCompleted"),
     ]
     assert history[0]["at"] == "2026-03-14T20:00:00Z"
 

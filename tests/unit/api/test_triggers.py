@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from marquee.aws import client
+from marquee.events.models import EVENTS, SEARCH_REQUEST
 from marquee.settings import Settings
 from marquee.triggers.models import Delivery, DeliveryStatus
 from marquee.triggers.trigger_store import TriggerStore
@@ -14,7 +15,7 @@ from tests.support.builders import NOW
 from tests.support.webhooks import SECRET, URL, an_event
 
 TRIGGERS = "/triggers"
-EVENTS = "/events"
+EVENTS_ROUTE = "/events"
 
 
 def registered(api: Api, **fields: Any) -> dict[str, Any]:
@@ -225,7 +226,7 @@ def test_an_event_of_ones_own_is_put_on_the_bus_and_says_whom_it_reaches(
     wanted = registered(api, event_type="ShopOpened", filter={"city": "Hyderabad"})
     registered(api, event_type="ShopOpened", filter={"city": "Madrid"})
     registered(api, event_type="ShopClosed")
-    answer = api.post(EVENTS, body={"type": "ShopOpened", "detail": {"city": "Hyderabad"}})
+    answer = api.post(EVENTS_ROUTE, body={"type": "ShopOpened", "detail": {"city": "Hyderabad"}})
     assert answer.status == 200
     told = answer.json()
     assert told["type"] == "ShopOpened"
@@ -244,7 +245,7 @@ def test_what_is_put_on_the_bus_is_what_was_sent(api: Api, settings: Settings) -
         EventBusName=settings.event_bus,
         Targets=[{"Id": "queue", "Arn": arn["QueueArn"]}],
     )
-    told = api.post(EVENTS, body={"type": "ShopOpened", "detail": {"city": "హైదరాబాద్"}}).json()
+    told = api.post(EVENTS_ROUTE, body={"type": "ShopOpened", "detail": {"city": "హైదరాబాద్"}}).json()
     [message] = sqs.receive_message(QueueUrl=queue)["Messages"]
     envelope = json.loads(message["Body"])
     assert envelope["id"] == told["event_id"]
@@ -266,26 +267,34 @@ def test_what_is_put_on_the_bus_is_what_was_sent(api: Api, settings: Settings) -
             ["detail.max_reviews"],
         ),
         ({"type": "MovieSearchRequested"}, ["detail"]),
+        *(({"type": name}, ["type"]) for name in EVENTS if name != SEARCH_REQUEST),
     ],
 )
 def test_what_is_wrong_with_an_event_is_named(
     api: Api, body: dict[str, Any], fields: list[str]
 ) -> None:
-    answer = api.post(EVENTS, body=body)
+    answer = api.post(EVENTS_ROUTE, body=body)
     assert answer.status == 422
     assert [error["field"] for error in answer.json()["errors"]] == fields
 
 
+def test_why_others_may_not_say_what_only_marquee_knows_is_said(api: Api) -> None:
+    [error] = api.post(EVENTS_ROUTE, body={"type": "PostPublished"}).json()["errors"]
+    assert error["message"] == (
+        "PostPublished follows from what Marquee has done, and only Marquee says it"
+    )
+
+
 def test_an_event_that_is_too_long_is_refused(api: Api) -> None:
-    assert api.post(EVENTS, body={"type": "A", "detail": {"x": "y" * 70_000}}).status == 413
+    assert api.post(EVENTS_ROUTE, body={"type": "A", "detail": {"x": "y" * 70_000}}).status == 413
 
 
 def test_a_good_event_of_ours_is_taken(api: Api) -> None:
     body = {"type": "MovieSearchRequested", "detail": {"movie_name": "RRR", "year": 2022}}
-    assert api.post(EVENTS, body=body).status == 200
+    assert api.post(EVENTS_ROUTE, body=body).status == 200
 
 
 def test_an_event_has_the_id_that_its_detail_gives_it(api: Api) -> None:
     detail = an_event()["detail"]
-    answer = api.post(EVENTS, body={"type": "ShopOpened", "detail": detail})
+    answer = api.post(EVENTS_ROUTE, body={"type": "ShopOpened", "detail": detail})
     assert answer.json()["event_id"] == "search-1"

@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from marquee.api.answers import (
+    BackfillTotals,
+    GatewayNow,
     Health,
     InstallationStats,
     PartHealth,
@@ -21,10 +23,18 @@ from marquee.api.answers import (
 )
 from marquee.api.automation import summed_up
 from marquee.gateway.accounting import Counters, Name, hours_of
+from marquee.gateway.spend import read_caps
 from marquee_cli.doctor import Examined, Finding, findings, show_findings
 from marquee_cli.main import main
 from tests.support.builders import NOW
 from tests.support.command_line import HOSTILE, Asked, an_api, moving
+from tests.support.gateway_view import (
+    a_breaker,
+    a_budget,
+    a_closed_provider,
+    a_gateway,
+    a_quota,
+)
 
 DEAD_LETTERS = "https://sqs.eu-west-1.amazonaws.com/123456789012/dead"
 PREFIX = "/marquee/prod"
@@ -56,7 +66,9 @@ def posting(**fields: Any) -> PostingHealth:
     return PostingHealth(**{**whole, **fields})
 
 
-def stats(counters: Counters | None = None, dead: int | None = 0) -> InstallationStats:
+def stats(
+    counters: Counters | None = None, dead: int | None = 0, gateway: GatewayNow | None = None
+) -> InstallationStats:
     hours: Mapping[datetime, Counters] = {
         hour: Counter(counters or {}) for hour in hours_of(timedelta(0), NOW)
     }
@@ -64,7 +76,7 @@ def stats(counters: Counters | None = None, dead: int | None = 0) -> Installatio
         QueueDepth(queue="parked_reviews", url="https://sqs/1", messages=5, dead_letters=False),
         QueueDepth(queue="event_dead_letters", url=DEAD_LETTERS, messages=dead, dead_letters=True),
     ]
-    return summed_up("24h", hours, NOW, queues)
+    return summed_up("24h", hours, NOW, queues, gateway=gateway)
 
 
 def found(
@@ -74,11 +86,12 @@ def found(
     approvals: int = 0,
     needing_human: tuple[str, ...] = (),
     failed: Mapping[str, str] | None = None,
+    gateway: GatewayNow | None = None,
     **fields: Any,
 ) -> list[Finding]:
     examined = Examined(
         health=health(**fields),
-        stats=stats(counters, dead),
+        stats=stats(counters, dead, gateway),
         approvals=approvals,
         needing_human=needing_human,
         failed=failed or {},
@@ -152,10 +165,59 @@ def test_a_key_that_an_upstream_refuses_and_credits_that_are_used_up_are_found()
     assert "refuses our key (2 times)" in said[1]
 
 
+def test_a_provider_that_was_closed_is_reopened_with_one_command() -> None:
+    depleted: dict[Name, int] = {("call", "x", "tweets", "CreditsDepleted"): 1}
+    closed = a_gateway(closed=(a_closed_provider("x", "answered 402 (no credits)"),))
+    [finding] = found(counters=depleted, gateway=closed)
+    assert finding == Finding(
+        "x is paid nothing more (answered 402 (no credits)): mend that, then", "marquee reopen x"
+    )
+    # Reopened since, it has nothing to do for anyone.
+    assert found(counters=depleted, gateway=a_gateway()) == []
+
+
+def test_a_budget_that_is_used_up_has_to_be_raised_and_one_that_nearly_is_is_a_remark() -> None:
+    budgets = (a_budget(5), a_budget(41, 50, period="month"), a_budget(0.5, 3, scope="x"))
+    used_up, nearly = found(gateway=a_gateway(budgets=budgets))
+    assert used_up.what == (
+        "$5.00 of $5.00 a day are spent in total: paid calls are refused until 2026-12-01 00:00 UTC"
+    )
+    raised = '"day=10 month=50 x.day=3"'
+    assert used_up.command == f"sam deploy --parameter-overrides SpendCaps={raised}"
+    assert read_caps(raised.strip('"'))[0].usd == 10
+    assert (nearly.what, nearly.to_do) == ("$41.00 of $50.00 a month are spent in total", False)
+    [on_laptop] = found(stage="local", gateway=a_gateway(budgets=(a_budget(5),)))
+    assert on_laptop.command == 'echo SPEND_CAPS="day=10" >> .env && marquee up'
+
+
+def test_upstreams_that_are_left_alone_are_remarks_for_that_passes_by_itself() -> None:
+    broken = a_breaker(state="open", failure_share=1, opened_at=NOW, retry_at=NOW)
+    blocked = a_quota(left=0, blocked_until=NOW)
+    remarks = found(gateway=a_gateway(breakers=(broken, a_breaker()), quotas=(blocked, a_quota())))
+    at = f"{NOW:%H:%M:%S} UTC"
+    assert [(finding.what, finding.to_do) for finding in remarks] == [
+        (f"tmdb movie fails and is left alone; it is asked again at {at}", False),
+        (f"x tweets/search/recent (app) takes no call until {at}", False),
+    ]
+
+
+def test_films_that_left_their_queue_are_a_remark() -> None:
+    totals = BackfillTotals(films=3, searches=0, oldest_at=NOW, given_up=2)
+    health_now, well = health(), stats().model_copy(update={"backfill": totals})
+    [remark] = findings(Examined(health_now, well, 0, (), {}))
+    assert (remark.command, remark.to_do) == ("marquee queue --state GIVEN_UP", False)
+
+
+def test_a_gateway_at_rest_has_no_findings() -> None:
+    assert found(gateway=a_gateway()) == []
+
+
 def test_dead_letters_are_found_and_what_is_only_parked_is_not() -> None:
     [finding] = found(dead=4)
     assert finding.what == "4 in event dead letters"
-    assert finding.command == f"aws sqs receive-message --queue-url {DEAD_LETTERS}"
+    assert finding.command == "marquee dead-letters event_dead_letters --stack NAME"
+    [on_laptop] = found(stage="local", dead=4)
+    assert on_laptop.command == "marquee dead-letters event_dead_letters"
     [unknown] = found(dead=None)
     assert "could not be asked" in unknown.what
 

@@ -54,6 +54,7 @@ NO_STATS = {
 STATUS = {
     **{"workflow_id": "w", "kind": "movie_search", "status": "RUNNING", "stalled": False},
     **{"trigger": "api", "rerun_of": None, "input": {}, "started_at": "2026-03-14T20:00:00Z"},
+    **{"correlation_id": None, "backfilled_at": None},
     **{"ended_at": None, "duration_ms": None, "steps": {}, "error": None, "result": None},
     "automation_stats": NO_STATS,
 }
@@ -62,6 +63,7 @@ METHODS = {
     "coordinate_data_collection": "halves.collect_data",
     "coordinate_database_operations": "halves.store",
     "get_automation_statistics": "automation.automation_stats",
+    "reopen_provider": "providers.reopen",
     "register_trigger": "triggers.register_trigger",
     "trigger_event": "custom_events.put_event",
     "run_tweet_workflow": "runs.execute",
@@ -117,6 +119,7 @@ def calls(client: Client) -> dict[str, Callable[[], object]]:
         "coordinate_data_collection": lambda: client.coordinate_data_collection(RRR),
         "coordinate_database_operations": lambda: client.coordinate_database_operations({}),
         "get_automation_statistics": lambda: client.get_automation_statistics("1h"),
+        "reopen_provider": lambda: client.reopen_provider("x"),
         "register_trigger": lambda: client.register_trigger("Mine", "https://me.test"),
         "trigger_event": lambda: client.trigger_event("Mine", {}),
         "run_tweet_workflow": lambda: client.run_tweet_workflow(),

@@ -77,6 +77,32 @@ def test_the_lines_of_all_functions_are_one_story(cloudwatch: Any) -> None:
     ]
 
 
+def test_the_id_of_a_request_leads_to_what_it_set_off(cloudwatch: Any) -> None:
+    write(
+        cloudwatch,
+        "api",
+        a_line(0, "execution joined", correlation_id="order-7", workflow_id=ID),
+        a_line(1, "event put", correlation_id="order-7", event_id="event-1"),
+    )
+    write(cloudwatch, "find", a_line(2, "step ended"), a_line(3, "other", correlation_id=OTHER))
+    write(cloudwatch, "match", a_line(4, "event matched", correlation_id="event-1"))
+    found = lines_of(cloudwatch, GROUP, "order-7", since=BEGAN)
+    assert [line["message"] for line in found] == [
+        "execution joined",
+        "event put",
+        "step ended",
+        "event matched",
+    ]
+
+
+def test_an_execution_leads_to_no_other_request_that_asked_for_it(cloudwatch: Any) -> None:
+    joins = a_line(0, "execution joined", correlation_id="order-7", workflow_id=ID)
+    more = a_line(1, "execution starts", correlation_id="order-7", workflow_id=OTHER)
+    write(cloudwatch, "api", joins, more)
+    found = lines_of(cloudwatch, GROUP, ID, since=BEGAN)
+    assert [line["message"] for line in found] == ["execution joined"]
+
+
 def test_what_only_holds_the_id_somewhere_is_left_out(cloudwatch: Any) -> None:
     write(cloudwatch, "api", a_line(0, "listed", correlation_id=OTHER, found=[ID]))
     write(cloudwatch, "odd", json.dumps([ID]), json.dumps(ID), f"{{{ID}")

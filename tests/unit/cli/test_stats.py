@@ -9,14 +9,21 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from marquee.api.answers import InstallationStats, QueueDepth
+from marquee.api.answers import BackfillTotals, GatewayNow, InstallationStats, QueueDepth
 from marquee.api.automation import summed_up
 from marquee.gateway.accounting import Counters, counters_of, hours_of
 from marquee.observability import Ended, StoreRequest, Tally
 from marquee_cli.main import main
-from marquee_cli.stats import WIDEST, show_stats, sparkline
+from marquee_cli.stats import WIDEST, meter, show_stats, sparkline
 from tests.support.builders import NOW
 from tests.support.command_line import HOSTILE, Asked, an_api, moving
+from tests.support.gateway_view import (
+    a_breaker,
+    a_budget,
+    a_closed_provider,
+    a_gateway,
+    a_quota,
+)
 
 QUEUES = (
     QueueDepth(queue="parked_reviews", url="https://sqs/1", messages=0, dead_letters=False),
@@ -35,12 +42,12 @@ def a_tally(provider: str = "x") -> Tally:
     return tally
 
 
-def some_stats(tally: Tally | None = None) -> InstallationStats:
+def some_stats(tally: Tally | None = None, gateway: GatewayNow | None = None) -> InstallationStats:
     hours: Mapping[datetime, Counters] = {
         hour: counters_of(tally or a_tally()) if hour.hour == 18 else {}
         for hour in hours_of(timedelta(hours=24), NOW)
     }
-    return summed_up("24h", hours, NOW, QUEUES)
+    return summed_up("24h", hours, NOW, QUEUES, gateway=gateway)
 
 
 def shown(stats: InstallationStats) -> str:
@@ -60,6 +67,53 @@ def test_calls_workflows_database_and_queues_are_shown() -> None:
     assert "1.5 R + 3 W" in words
     assert "event dead letters 3" in words
     assert "█" in words
+
+
+def test_quotas_budgets_and_breakers_are_shown_as_they_stand() -> None:
+    words = " ".join(
+        shown(
+            some_stats(
+                gateway=a_gateway(
+                    quotas=(
+                        a_quota(used=12, left=38, waiting=2),
+                        a_quota(endpoint="tweets", credential="demo", left=0, blocked_until=NOW),
+                        a_quota(endpoint="users/me"),
+                    ),
+                    budgets=(a_budget(4), a_budget(0.5, 3, scope="x", reserved_usd=0.25)),
+                    closed=(a_closed_provider("openai"),),
+                    breakers=(
+                        a_breaker(state="open", failure_share=0.8, opened_at=NOW, retry_at=NOW),
+                        a_breaker(endpoint="search/movie"),
+                    ),
+                )
+            )
+        ).split()
+    )
+    at = f"{NOW:%H:%M:%S}"
+    assert "x tweets/search/recent (app) 12 in 150 s 38 2 now" in words
+    assert f"x tweets (demo) 0 in 150 s 0 0 blocked until {at}" in words
+    assert "users/me" not in words
+    assert "total, day ████████░░ $4.000 $0.000 $1.000 $5.000 2026-12-01" in words
+    assert "x, day ██░░░░░░░░ $0.500 $0.250" in words
+    assert "openai is paid nothing more: answered 402" in words
+    assert f"tmdb movie open 80% of calls fail, the next probe at {at} UTC" in words
+    assert "1 closed, without a failure" in words
+
+
+def test_what_is_to_be_collected_later_is_shown_where_anything_is() -> None:
+    waiting = {"films": 3, "searches": 2, "oldest_at": NOW, "given_up": 1}
+    stats = some_stats().model_copy(update={"backfill": BackfillTotals(**waiting)})
+    words = " ".join(shown(stats).split())
+    at = f"{NOW:%Y-%m-%d %H:%M}"
+    assert f"3 films wait, 2 searches for them, the first since {at} UTC; 1 given up" in words
+    nothing = {"films": 0, "searches": 0, "oldest_at": None, "given_up": 0}
+    stats = some_stats().model_copy(update={"backfill": BackfillTotals(**nothing)})
+    assert "Collected later" not in shown(stats)
+
+
+@pytest.mark.parametrize(("share", "filled"), [(0, 0), (0.5, 5), (1, 10), (1.7, 10)])
+def test_a_meter_is_filled_up_to_the_share(share: float, filled: int) -> None:
+    assert meter(share) == "█" * filled + "░" * (10 - filled)
 
 
 def test_an_installation_that_did_nothing_is_said_to_have_done_so() -> None:
@@ -101,6 +155,7 @@ def test_the_window_is_asked_for_and_the_document_is_shown_as_it_is() -> None:
 
 
 def test_names_from_outside_cannot_move_the_terminal() -> None:
-    words = shown(some_stats(a_tally(provider=HOSTILE)))
+    gateway = a_gateway(closed=(a_closed_provider(HOSTILE, HOSTILE),))
+    words = shown(some_stats(a_tally(provider=HOSTILE), gateway))
     assert moving(words) == set()
     assert "[red]not markup[/red]" in words.replace("\n", "")

@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console
 
 from marquee.api.answers import Accepted
+from marquee.movies.backfill import BackfillSummary, FilmOutcome, FilmState
+from marquee.movies.backfill_queue import BackfillQueue, Reason, Wish
 from marquee.movies.catalog import Catalog
 from marquee.movies.collect import CollectDataOutput
 from marquee.movies.models import FilmRequest, SearchRequest, SourceReport, SourceStatus
@@ -33,6 +35,7 @@ from marquee_cli.client import (
 )
 from marquee_cli.following import read
 from marquee_cli.posts import ShownPost, ShownTweet
+from marquee_cli.queue import ShownEntry, run_it, show_queue, show_run
 from marquee_cli.run import follow, show
 from tests.support.api import Api
 from tests.support.builders import NOW, a_movie, a_review, a_scored_review
@@ -110,6 +113,36 @@ def test_a_run_is_started_joined_and_followed_to_its_end(
     show(followed.status, out)
     assert isinstance(out.file, io.StringIO)
     assert f"@{OWN}, auto: 1 POSTED, $0.015" in out.file.getvalue()
+
+
+def test_the_queue_is_shown_and_drained(
+    client: Client, settings: Settings, records: WorkflowRecords
+) -> None:
+    wish = Wish(
+        tmdb_id=579974,
+        title="RRR",
+        reason=Reason.DEFERRED,
+        sources=("x",),
+        workflow_id="movie_search-1",
+    )
+    BackfillQueue.connect(settings).add(wish, NOW)
+    out = Console(file=io.StringIO(), width=120)
+    entries = client.queue(state="WAITING")
+    show_queue((read(ShownEntry, entry, "entry") for entry in entries), out)
+    assert list(client.queue(state="DONE")) == []
+    film = FilmOutcome(tmdb_id=579974, title="RRR", state=FilmState.COMPLETE, new=7)
+    closing = BackfillSummary(films=(film,)).model_dump(mode="json")
+    workflow_id = client.run_queue()["workflow_id"]
+
+    def end(_: float) -> None:
+        records.close(workflow_id, "review_backfill", RunStatus.SUCCEEDED, now=NOW, result=closing)
+
+    status = run_it(client, Console(quiet=True), pause=end)
+    show_run(status, out)
+    assert isinstance(out.file, io.StringIO)
+    said = " ".join(out.file.getvalue().split())
+    assert "RRR x deferred 1 search 2026-03-14 20:15" in said
+    assert said.endswith("RRR: complete, 7 new reviews")
 
 
 def test_a_run_is_canceled_repeated_and_cleaned_up(client: Client) -> None:

@@ -57,6 +57,7 @@ def a_template(**resources: Any) -> dict[str, Any]:
         "Resources": {
             "Table": {"Type": "AWS::DynamoDB::Table", "Properties": {"TableName": "t"}},
             "Bus": {"Type": "AWS::Events::EventBus"},
+            "Archive": {"Type": "AWS::Events::Archive", "Properties": {"RetentionDays": 28}},
             "DependenciesLayer": {"Type": layer, "Properties": {"ContentUri": "DependenciesLayer"}},
             "SharedLayer": {"Type": layer, "Properties": {"ContentUri": "SharedLayer"}},
             "MovieSearch": {
@@ -173,6 +174,7 @@ def test_the_adaptations_are_these_and_no_others() -> None:
         "spell_out_any_method",
         "write_timeouts_as_numbers",
         "allow_task_answers_everywhere",
+        "leave_out_archives",
     ]
     assert all(adaptation.__doc__ for adaptation in ADAPTATIONS)
 
@@ -193,6 +195,7 @@ def test_these_are_the_changes_to_a_representative_template(laptop: Laptop) -> N
                 ("Resources", "MovieSearch", "Properties", "DefinitionUri"),
                 "statemachine/movie_search.asl.json",
             ),
+            Remove(("Resources", "Archive")),
             Remove((*events, "Everything")),
             *(
                 Put((*events, f"Everything{method.title()}"), an_api_event(method))

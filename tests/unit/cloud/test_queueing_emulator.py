@@ -1,12 +1,13 @@
 """The queue in front of the emulator's Lambda workers."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from marquee_cli.cloud.queueing_emulator import queueing
+from marquee_cli.cloud.queueing_emulator import heeding_failures, queueing
 
 DEADLINE_SECONDS = 10.0
 
@@ -79,3 +80,35 @@ def test_a_call_that_fails_gives_its_slot_back() -> None:
     for _ in range(3):
         with pytest.raises(RuntimeError, match="no bootstrap"):
             execute(a_function("api"), {}, "1")
+
+
+def a_batch(source: str) -> dict[str, Any]:
+    return {"Records": [{"eventSource": source}, {"eventSource": source}]}
+
+
+def answered(body: Any, source: str = "aws:dynamodb") -> dict[str, Any]:
+    """What the emulator sees of a batch whose function answers so."""
+    execute = heeding_failures(lambda function, event, request_id: {"body": body, "log": "said"})
+    return execute(a_function("publish"), a_batch(source), "1")
+
+
+FAILED = {"batchItemFailures": [{"itemIdentifier": "17"}]}
+
+
+@pytest.mark.parametrize("body", [FAILED, json.dumps(FAILED), json.dumps(FAILED).encode()])
+def test_a_batch_of_a_stream_that_was_done_in_part_comes_again(body: Any) -> None:
+    answer = answered(body)
+    assert answer["error"] is True
+    assert "17" in answer["body"]["errorMessage"]
+    assert answer["log"] == "said"
+
+
+@pytest.mark.parametrize("body", [{"batchItemFailures": []}, "", None, "null", [1]])
+def test_a_batch_of_a_stream_that_was_done_is_done(body: Any) -> None:
+    assert answered(body) == {"body": body, "log": "said"}
+
+
+def test_batches_of_queues_are_left_to_the_emulator() -> None:
+    assert answered(FAILED, "aws:sqs") == {"body": FAILED, "log": "said"}
+    execute = heeding_failures(lambda function, event, request_id: {"body": FAILED})
+    assert execute(a_function("api"), {"Records": []}, "1") == {"body": FAILED}

@@ -22,6 +22,7 @@ def test_without_keys_every_upstream_is_a_stand_in() -> None:
     assert set(choose({}).values()) == {"stand-in"}
     assert parameters({}, STAND_INS) == {
         "TmdbBaseUrl": f"{STAND_INS}/tmdb/3",
+        "TmdbImageBaseUrl": f"{STAND_INS}/images/t/p",
         "XBaseUrl": f"{STAND_INS}/x/2",
         "BlueskyBaseUrl": f"{STAND_INS}/bluesky/xrpc",
         "MastodonBaseUrl": f"{STAND_INS}/mastodon/api/v1",
@@ -45,7 +46,7 @@ def test_a_key_makes_its_upstream_real_and_leaves_the_address_to_the_template() 
         "mastodon": "stand-in",
         "openai": "stand-in",
     }
-    assert "TmdbBaseUrl" not in parameters(env, STAND_INS)
+    assert parameters(env, STAND_INS).keys().isdisjoint({"TmdbBaseUrl", "TmdbImageBaseUrl"})
     assert secrets(env)["movies/tmdb/token"] == "mine"
     assert secrets(env)["movies/x/bearer_token"] == DEMONSTRATION.x_bearer_token
 

@@ -8,13 +8,20 @@ import boto3
 import pytest
 
 from marquee.errors import StoreUnavailable
-from marquee.events.publish import SOURCE, Bus, Event
+from marquee.events.models import MovieSearchCompleted, RecommendationGenerated
+from marquee.events.publish import SOURCE, Bus
 from marquee.settings import Settings
+from tests.support.builders import NOW
 from tests.support.installation import installed
 from tests.support.state_machines import ACCOUNT, REGION
 
-COMPLETED = Event("MovieSearchCompleted", {"workflow_id": "run-1", "title": "పుష్ప"})
-RECOMMENDED = Event("RecommendationGenerated", {"workflow_id": "run-1", "recommended": [1, 2]})
+ABOUT: dict[str, Any] = {"occurred_at": NOW, "correlation_id": "run-1", "workflow_id": "run-1"}
+COMPLETED = MovieSearchCompleted.about(
+    "run-1", **ABOUT, title="పుష్ప", status="SUCCEEDED", message="the exact title"
+)
+RECOMMENDED = RecommendationGenerated.about(
+    "run-1", **ABOUT, tmdb_id=7, title="పుష్ప", recommended=(1, 2)
+)
 
 
 @pytest.fixture
@@ -41,7 +48,7 @@ def delivered(bus_name: str) -> "Iterator[Any]":
 def test_events_arrive_on_the_bus_whole(settings: Settings) -> None:
     listening = delivered(settings.event_bus)
     next(listening)
-    ids = Bus.connect(settings).put([COMPLETED, RECOMMENDED])
+    ids = Bus.connect(settings).offer([COMPLETED, RECOMMENDED])
     arrived = next(listening)
     assert [event["id"] for event in arrived] == ids
     assert [(event["detail-type"], event["detail"]) for event in arrived] == [
@@ -61,5 +68,7 @@ class Refusing:
 
 
 def test_an_event_that_the_bus_refused_is_an_error_that_is_tried_again() -> None:
-    with pytest.raises(StoreUnavailable, match="ThrottlingException"):
-        Bus(Refusing(), "marquee").put([COMPLETED, RECOMMENDED])
+    bus = Bus(Refusing(), "marquee")
+    assert bus.offer([COMPLETED, RECOMMENDED]) == ["1", None]
+    with pytest.raises(StoreUnavailable, match="refused"):
+        bus.put(COMPLETED)

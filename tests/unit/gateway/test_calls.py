@@ -233,7 +233,59 @@ def test_an_error_page_is_not_quoted_without_end() -> None:
 def test_a_rate_limit_says_when_it_ends(headers: dict[str, str], reset_at: datetime | None) -> None:
     with pytest.raises(RateLimited) as raised:
         answered(a_response(429, **headers))
-    assert raised.value.reset_at == reset_at
+    assert raised.value.retry_at == reset_at
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry_after": "7"}, 7),
+        ({"retry_after": "0"}, 0),
+        # By the upstream's own clock, which may be wrong.
+        (
+            {
+                "retry_after": "Thu, 01 Jan 2026 00:00:30 GMT",
+                "date": "Thu, 01 Jan 2026 00:00:25 GMT",
+            },
+            5,
+        ),
+        ({"retry_after": "7", "x_rate_limit_reset": "9999999999"}, 7),
+    ],
+)
+def test_a_failure_says_when_to_ask_again(
+    status: int, headers: dict[str, str], seconds: int
+) -> None:
+    with pytest.raises(UpstreamError) as raised:
+        answered(a_response(status, **headers))
+    assert raised.value.retry_at
+    ahead = (raised.value.retry_at - datetime.now(UTC)).total_seconds()
+    assert seconds - 5 < ahead <= seconds + 1
+
+
+def test_an_http_date_is_believed_without_a_clock_of_the_upstream() -> None:
+    with pytest.raises(UpstreamUnavailable) as raised:
+        answered(a_response(503, retry_after="Thu, 01 Jan 2026 00:00:30 GMT"))
+    assert raised.value.retry_at == datetime(2026, 1, 1, 0, 0, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"x_rate_limit_reset": "1767225600", "x_rate_limit_remaining": "0"}, True),
+        ({"x_rate_limit_reset": "1767225600", "x_rate_limit_remaining": "3"}, False),
+        ({"x_rate_limit_reset": "1767225600"}, False),
+        ({"retry_after": "later"}, False),
+        ({"retry_after": "-1"}, False),
+        ({"retry_after": "9" * 30}, False),
+    ],
+)
+def test_the_reset_of_a_quota_counts_for_other_failures_only_where_it_is_used_up(
+    headers: dict[str, str], said: bool
+) -> None:
+    with pytest.raises(UpstreamUnavailable) as raised:
+        answered(a_response(503, **headers))
+    assert (raised.value.retry_at is not None) is said
 
 
 def test_calls_and_their_cost_are_counted() -> None:

@@ -7,6 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from marquee.movies.backfill_queue import BackfillQueue
 from tests.support.review_tables import a_table
 from tests.support.state_machines import REGION
 from tests.support.templates import Template, create_tables
@@ -33,6 +34,22 @@ def movies_table(tables: "DynamoDBServiceResource", template: Template) -> Itera
     yield table
     for item in table.scan()["Items"]:
         table.delete_item(Key={"pk": item["pk"], "sk": item["sk"]})
+
+
+@pytest.fixture
+def queue(tables: "DynamoDBServiceResource", template: Template) -> Iterator[BackfillQueue]:
+    table = tables.Table(template.name_of("BackfillTable"))
+    yield BackfillQueue(table)
+    for item in table.scan()["Items"]:
+        table.delete_item(Key={"tmdb_id": item["tmdb_id"]})
+
+
+@pytest.fixture
+def workflows_table(tables: "DynamoDBServiceResource", template: Template) -> Iterator["Table"]:
+    table = tables.Table(template.name_of("WorkflowsTable"))
+    yield table
+    for item in table.scan()["Items"]:
+        table.delete_item(Key={"workflow_id": item["workflow_id"]})
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from marquee.movies.catalog import Catalog, KnownFilm, StoredAnswer
+from marquee.movies.interest import FRESH_FOR, KEPT_UP_FOR, Interest
 from marquee.movies.models import (
     Analysis,
     AnalyzedFilm,
@@ -115,6 +116,22 @@ def test_a_title_leads_to_every_film_that_has_it(catalog: Catalog) -> None:
     assert [card.tmdb_id for card in catalog.films_titled("tt841")] == [841]
 
 
+def test_a_title_leads_to_no_film_whose_title_only_begins_so(catalog: Catalog) -> None:
+    catalog.put_movie(a_movie(tmdb_id=1), ["dune"], [])
+    catalog.put_movie(a_movie(tmdb_id=2), ["duneparttwo", "dune#3"], [])
+    assert [card.tmdb_id for card in catalog.films_titled("dune")] == [1]
+
+
+def test_what_is_typed_of_a_title_leads_to_each_film_once_by_title(catalog: Catalog) -> None:
+    catalog.put_movie(a_movie(tmdb_id=2, title="Dune: Part Two"), ["duneparttwo", "dune2"], [])
+    catalog.put_movie(a_movie(tmdb_id=1, title="Dune"), ["dune", "dunepartone"], [])
+    catalog.put_movie(a_movie(tmdb_id=3, title="Arrival"), ["arrival"], [])
+    assert [card.tmdb_id for card in catalog.films_beginning("dun", 5)] == [1, 2]
+    assert [card.tmdb_id for card in catalog.films_beginning("dun", 1)] == [1]
+    assert [card.tmdb_id for card in catalog.films_beginning("dunepartt", 5)] == [2]
+    assert catalog.films_beginning("x", 5) == []
+
+
 def test_what_tmdb_said_expires_before_its_terms_end(
     catalog: Catalog, movies_table: "Table"
 ) -> None:
@@ -151,6 +168,33 @@ def test_facts_analysis_and_recommendations_come_in_one_query(catalog: Catalog) 
         recommendations=(a_recommendation(),),
         recommended_at=NOW,
     )
+
+
+def an_interest(tmdb_id: int, *, due: timedelta) -> Interest:
+    """Of a film that is due so long after NOW."""
+    return Interest(tmdb_id=tmdb_id).searched(NOW).collected(NOW - FRESH_FOR + due)
+
+
+def test_films_come_when_they_are_due_the_longest_due_first(catalog: Catalog) -> None:
+    films = [an_interest(n, due=timedelta(hours=hours)) for n, hours in ((1, -1), (2, 1), (3, -9))]
+    for film in films:
+        catalog.put_interest(film, NOW)
+    assert catalog.due_films(NOW, 10) == [films[2], films[0]]
+    assert catalog.due_films(NOW, 1) == [films[2]]
+    assert catalog.interest(1) == catalog.known(1).interest == films[0]
+    catalog.put_off(3, NOW + timedelta(hours=2))
+    catalog.put_off(99, NOW)
+    assert catalog.due_films(NOW, 10) == [films[0]]
+    assert catalog.interest(99) is None
+
+
+def test_a_film_that_nobody_looks_at_is_not_due_and_expires(
+    catalog: Catalog, movies_table: "Table"
+) -> None:
+    catalog.put_interest(Interest(tmdb_id=1).searched(NOW), NOW + KEPT_UP_FOR * 2)
+    assert catalog.due_films(NOW + KEPT_UP_FOR * 9, 10) == []
+    [item] = movies_table.scan()["Items"]
+    assert item["expires_at"] == (NOW + KEPT_UP_FOR).timestamp()
 
 
 def test_an_analysis_stays_when_the_facts_are_put_again(catalog: Catalog) -> None:

@@ -1,14 +1,15 @@
 """FinishSearch and the answer: what is closed, announced and missing."""
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from marquee.errors import StoreUnavailable
-from marquee.events.publish import Bus
+from marquee.movies.backfill_queue import DRAINED_EVERY, BackfillQueue
 from marquee.movies.catalog import Catalog
 from marquee.movies.find import FindMovieOutput
+from marquee.movies.interest import FRESH_FOR
 from marquee.movies.models import Analysis, AnalyzedFilm, FilmText, Label, Recommendation
 from marquee.movies.search import (
     FinishSearchInput,
@@ -22,27 +23,9 @@ from marquee.movies.start import KIND
 from marquee.settings import Settings
 from marquee.workflows.record import Status, WorkflowRecord, WorkflowRecords
 from tests.support.builders import NOW, a_movie
+from tests.support.review_tables import a_table, refusing
 
 WORKFLOW_ID = "movie_search-0123456789abcdef-1"
-
-
-class Events:
-    """An EventBridge that keeps what it is given, or refuses it."""
-
-    def __init__(self, *, refusing: bool = False) -> None:
-        self.refusing = refusing
-        self.entries: list[dict[str, Any]] = []
-
-    def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:
-        if self.refusing:
-            return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
-        self.entries += Entries
-        return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
-
-    def detail(self, detail_type: str) -> dict[str, Any]:
-        [entry] = [entry for entry in self.entries if entry["DetailType"] == detail_type]
-        detail: dict[str, Any] = json.loads(entry["Detail"])
-        return detail
 
 
 @pytest.fixture
@@ -86,9 +69,19 @@ def know_rrr(catalog: Catalog) -> None:
 
 
 def finish(
-    request: FinishSearchInput, catalog: Catalog, records: WorkflowRecords, events: Events
+    request: FinishSearchInput,
+    catalog: Catalog,
+    records: WorkflowRecords,
+    queue: BackfillQueue | None = None,
+    now: datetime = NOW,
 ) -> FinishSearchOutput:
-    return finish_search(request, catalog, records, Bus(events, "bus"), now=NOW)
+    return finish_search(request, catalog, records, queue or Unused(), now=now)
+
+
+class Unused(BackfillQueue):
+    """A queue that nothing may be put into."""
+
+    def __init__(self) -> None: ...
 
 
 def closed(records: WorkflowRecords) -> WorkflowRecord:
@@ -103,18 +96,14 @@ def result(records: WorkflowRecords, catalog: Catalog) -> SearchResult:
     return found
 
 
-def test_a_whole_search_succeeds_and_is_announced(
+def test_a_whole_search_succeeds_with_its_result(
     catalog: Catalog, records: WorkflowRecords
 ) -> None:
     know_rrr(catalog)
-    events = Events()
     report = {"source": "tmdb", "status": "ok", "fetched": 12, "new": 12}
-    finished = finish(an_end(reports=[report]), catalog, records, events)
+    finished = finish(an_end(reports=[report]), catalog, records)
     assert (finished.status, closed(records).status) == (Status.SUCCEEDED, Status.SUCCEEDED)
-    completed = events.detail("MovieSearchCompleted")
-    assert completed["average_sentiment"] == 0.4
-    assert completed["sources"] == {"tmdb": "ok"}
-    assert events.detail("RecommendationGenerated")["recommended"] == [1]
+    assert closed(records).result["recommended_ids"] == [1]
     answer = result(records, catalog)
     assert answer.movie
     assert answer.movie["title"] == "RRR"
@@ -122,16 +111,100 @@ def test_a_whole_search_succeeds_and_is_announced(
     assert answer.missing == ()
 
 
+LATER = NOW + timedelta(minutes=15)
+DEFERRED = {
+    "source": "x",
+    "status": "deferred",
+    "reason": "no slot is near",
+    "deferred_until": LATER.isoformat(),
+}
+
+
+@pytest.fixture
+def queue(settings: Settings) -> BackfillQueue:
+    return BackfillQueue.connect(settings)
+
+
+def test_a_deferred_source_is_queued_and_the_result_says_until_when(
+    catalog: Catalog, records: WorkflowRecords, queue: BackfillQueue
+) -> None:
+    other = {**DEFERRED, "source": "bluesky", "deferred_until": NOW.isoformat()}
+    reports = [{"source": "tmdb", "status": "ok"}, DEFERRED, other]
+    finished = finish(an_end(reports=reports), catalog, records, queue)
+    assert finished.status is Status.PARTIAL
+    entry = queue.entry(579974)
+    assert entry
+    assert (entry.waiting, entry.sources) == ((WORKFLOW_ID,), ("x", "bluesky"))
+    assert (entry.title, entry.year, entry.max_reviews) == ("RRR", 2022, 10)
+    assert (entry.reason, entry.not_before, entry.popularity) == ("deferred", NOW, 1)
+    answer = result(records, catalog)
+    assert answer.sources[1].expected_at == NOW + DRAINED_EVERY
+    promise = "no slot is near; it is queued, and expected by 20:15 UTC"
+    assert answer.missing == (f"reviews from x: {promise}", f"reviews from bluesky: {promise}")
+
+
+def test_where_nothing_drains_the_queue_no_time_is_promised(
+    catalog: Catalog, records: WorkflowRecords, queue: BackfillQueue
+) -> None:
+    idle = BackfillQueue(queue._table, is_drained=False)
+    finish(an_end(reports=[DEFERRED]), catalog, records, idle)
+    assert result(records, catalog).missing == ("reviews from x: no slot is near; it is queued",)
+
+
+def test_a_retry_queues_nothing_twice_and_counts_one_search(
+    catalog: Catalog, records: WorkflowRecords, queue: BackfillQueue
+) -> None:
+    class Dying(WorkflowRecords):
+        def close(self, *arguments: Any, **fields: Any) -> bool:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        finish(an_end(reports=[DEFERRED]), catalog, Dying(records._table), queue)
+    finish(an_end(reports=[DEFERRED]), catalog, records, queue, LATER)
+    entry, interest = queue.entry(579974), catalog.interest(579974)
+    assert entry
+    assert interest
+    assert (entry.waiting, entry.turn_at) == ((WORKFLOW_ID,), NOW)
+    assert interest.popularity(LATER) == 1
+
+
+def test_a_queue_that_refuses_costs_no_result(
+    catalog: Catalog, records: WorkflowRecords, settings: Settings
+) -> None:
+    entries = a_table(settings.backfill_table)
+    refusing(entries, "PutItem", "ProvisionedThroughputExceededException")
+    finish(an_end(reports=[DEFERRED]), catalog, records, BackfillQueue(entries))
+    assert result(records, catalog).missing == ("reviews from x: no slot is near",)
+
+
+def test_a_film_that_was_collected_is_due_again_in_its_time(
+    catalog: Catalog, records: WorkflowRecords
+) -> None:
+    finish(an_end(reports=[{"source": "x", "status": "ok"}]), catalog, records)
+    interest = catalog.interest(579974)
+    assert interest
+    assert (interest.title, interest.year, interest.collected_at) == ("RRR", 2022, NOW)
+    assert catalog.due_films(NOW + FRESH_FOR - timedelta(seconds=1), 10) == []
+    assert catalog.due_films(NOW + FRESH_FOR, 10) == [interest]
+
+
+def test_a_search_on_stored_reviews_collects_nothing(
+    catalog: Catalog, records: WorkflowRecords
+) -> None:
+    finish(an_end(), catalog, records)
+    interest = catalog.interest(579974)
+    assert interest
+    assert (interest.popularity(NOW), interest.collected_at) == (1, None)
+
+
 def test_a_search_without_a_match_succeeds_with_its_message(
     catalog: Catalog, records: WorkflowRecords
 ) -> None:
     nothing = FindMovieOutput(message="TMDB knows no such film.", sources=(), skipped=())
-    events = Events()
-    finish(an_end(found=nothing.model_dump(mode="json")), catalog, records, events)
+    finish(an_end(found=nothing.model_dump(mode="json")), catalog, records)
     answer = result(records, catalog)
     assert (answer.status, answer.movie, answer.analysis) == (Status.SUCCEEDED, None, None)
     assert answer.message == "TMDB knows no such film."
-    assert [entry["DetailType"] for entry in events.entries] == ["MovieSearchCompleted"]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +238,7 @@ def test_what_is_missing_makes_the_search_partial_and_is_said(
     fields: dict[str, Any], missing: str, catalog: Catalog, records: WorkflowRecords
 ) -> None:
     know_rrr(catalog)
-    finished = finish(an_end(**fields), catalog, records, Events())
+    finished = finish(an_end(**fields), catalog, records)
     assert finished.status is Status.PARTIAL
     assert result(records, catalog).missing == (missing,)
 
@@ -175,7 +248,7 @@ def test_stale_facts_are_missing_fresh_ones(catalog: Catalog, records: WorkflowR
     found = an_end().found
     assert found
     stale = found.model_copy(update={"stale": True, "source": "cache", "age_seconds": 90_000})
-    finish(an_end(found=stale.model_dump(mode="json")), catalog, records, Events())
+    finish(an_end(found=stale.model_dump(mode="json")), catalog, records)
     answer = result(records, catalog)
     assert answer.missing == ("facts of the film: TMDB did not answer, they are 25 h old",)
     assert (answer.source, answer.age_seconds) == ("cache", 90_000)
@@ -189,7 +262,7 @@ def test_sources_that_are_not_configured_are_reported_and_lack_nothing(
     assert found
     skipped = {"source": "x", "status": "skipped", "reason": "x/bearer_token is not set"}
     facts = found.model_dump(mode="json") | {"skipped": [skipped]}
-    finish(an_end(found=facts), catalog, records, Events())
+    finish(an_end(found=facts), catalog, records)
     answer = result(records, catalog)
     assert (answer.status, answer.sources[0].reason) == (
         Status.SUCCEEDED,
@@ -203,36 +276,22 @@ def test_the_failure_tail_closes_the_record_with_the_message_and_without_a_stack
     cause = json.dumps({"errorMessage": "tmdb search/movie: no answer", "stackTrace": ["secret"]})
     failure = {"Error": "UpstreamTimeout", "Cause": cause}
     tail = FinishSearchInput.model_validate({"workflow_id": WORKFLOW_ID, "failure": failure})
-    events = Events()
-    assert finish(tail, catalog, records, events).status is Status.FAILED
+    assert finish(tail, catalog, records).status is Status.FAILED
     record = closed(records)
     assert record.error
     assert (record.error.name, record.error.message) == (
         "UpstreamTimeout",
         "tmdb search/movie: no answer",
     )
-    assert events.entries == []
     assert result_of(record, catalog) is None
 
 
-def test_a_second_end_changes_and_announces_nothing(
-    catalog: Catalog, records: WorkflowRecords
-) -> None:
+def test_a_second_end_changes_nothing(catalog: Catalog, records: WorkflowRecords) -> None:
     know_rrr(catalog)
-    finish(an_end(), catalog, records, Events())
-    again = Events()
+    finish(an_end(), catalog, records)
     problem = {"step": "AnalyzeReviews", "error": {"Error": "StoreUnavailable"}}
-    assert finish(an_end(problems=[problem]), catalog, records, again).status is Status.SUCCEEDED
-    assert (again.entries, result(records, catalog).missing) == ([], ())
-
-
-def test_a_bus_that_refuses_leaves_the_search_open_for_the_next_attempt(
-    catalog: Catalog, records: WorkflowRecords
-) -> None:
-    know_rrr(catalog)
-    with pytest.raises(StoreUnavailable):
-        finish(an_end(), catalog, records, Events(refusing=True))
-    assert closed(records).status is Status.RUNNING
+    assert finish(an_end(problems=[problem]), catalog, records).status is Status.SUCCEEDED
+    assert result(records, catalog).missing == ()
 
 
 def test_a_film_is_shown_in_the_language_asked_for_and_in_english_where_words_lack() -> None:

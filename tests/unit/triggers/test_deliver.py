@@ -60,6 +60,23 @@ def test_an_event_arrives_signed_with_the_secret_of_its_callback(hooks: Hooks) -
     assert hooks.sqs.waiting == []
 
 
+def test_a_callback_is_told_what_the_event_is_about(hooks: Hooks) -> None:
+    hooks.happens()
+    hooks.work()
+    [(_, _, headers, _)] = hooks.callbacks.calls
+    assert headers["x-correlation-id"] == the_delivery(hooks).correlation_id
+
+
+@pytest.mark.parametrize("name", ["line\r\nX-Evil: 1", "x" * 129, "a b", "é"])
+def test_what_no_header_can_hold_is_left_out(hooks: Hooks, name: str) -> None:
+    hooks.happens()
+    told = the_delivery(hooks)
+    hooks.store.swap(told.model_copy(update={"correlation_id": name}))
+    hooks.work()
+    [(_, _, headers, _)] = hooks.callbacks.calls
+    assert "x-correlation-id" not in headers
+
+
 def test_a_callback_that_fails_is_called_again_later_and_later(hooks: Hooks) -> None:
     hooks.callbacks.outcomes = until(3)
     hooks.happens()

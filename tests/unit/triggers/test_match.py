@@ -113,3 +113,12 @@ def test_an_event_that_no_row_can_hold_fails_by_name_if_somebody_wants_it(hooks:
     hooks.store.put_trigger(a_trigger())
     with pytest.raises(BadInput, match="bytes at most"):
         hooks.happens(long)
+
+
+def test_what_an_event_has_in_common_with_others_is_what_its_detail_says(hooks: Hooks) -> None:
+    hooks.store.put_trigger(a_trigger())
+    event = an_event()
+    detail = {**event["detail"], "correlation_id": "shop-order-7"}
+    hooks.happens({**event, "detail": detail})
+    [delivery], _ = hooks.store.page(limit=10)
+    assert delivery.correlation_id == "shop-order-7"

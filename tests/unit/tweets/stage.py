@@ -1,4 +1,4 @@
-"""Builders and fakes for the steps before a post: tweets, a run, a model, X, a bus, who waits."""
+"""Builders and fakes for the steps before a post: tweets, a run, a model, X, who waits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from marquee.events.publish import Bus
 from marquee.tweets.download import Timeline
 from marquee.tweets.language_model import Answered, Unanswered, Usage
 from marquee.tweets.models import Change, Status, Tweet, TweetType
@@ -143,22 +142,6 @@ class FakeX:
         )
         new = [post for post in self.posts if int(post.get("id", 0)) > int(since_id or 0)]
         return Timeline(posts=new[:at_most], has_more=len(new) > at_most)
-
-
-class FakeEvents:
-    """EventBridge that remembers."""
-
-    def __init__(self) -> None:
-        self.entries: list[dict[str, Any]] = []
-
-    def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, Any]:
-        self.entries += Entries
-        return {"FailedEntryCount": 0, "Entries": []}
-
-
-def a_bus() -> tuple[Bus, FakeEvents]:
-    events = FakeEvents()
-    return Bus(events, "bus"), events
 
 
 class FakeTasks:

@@ -33,7 +33,9 @@ def a_post(post_id: int, **fields: Any) -> dict[str, Any]:
 
 
 def downloaded(rows: Rows, x: FakeX, **run: Any) -> StepOutput:
-    return download_tweets(a_run(**{"count": 2, **run}), rows, x, Download(), now=NOW)
+    return download_tweets(
+        a_run(**{"count": 2, **run}), rows, x, Download(), workflow_id="run-1", now=NOW
+    )
 
 
 def test_the_first_run_takes_the_newest(rows: Rows) -> None:
@@ -68,7 +70,7 @@ def test_each_post_is_stored_once_and_what_is_there_does_not_count() -> None:
     rows.rows = {key: row for key, row in rows.rows.items() if key[2] != "#source"}
     x.posts = [a_post(n) for n in (5, 4, 3)]
     later = NOW + timedelta(hours=1)
-    output = download_tweets(a_run(count=3), rows, x, Download(), now=later)
+    output = download_tweets(a_run(count=3), rows, x, Download(), workflow_id="run-2", now=later)
     assert output.tweet_ids == ("4", "5")
 
 

@@ -46,7 +46,7 @@ def test_a_dry_run_goes_all_the_way_and_changes_nothing_real() -> None:
     run = a_run(mode=Mode.DRY_RUN, count=1)
     text = "saw the quiet harbor yesterday, its a wonderful film 8/10"
     x = FakeX([a_post(9, text=text)])
-    output = download_tweets(run, dry(rows), x, Download(), now=NOW)
+    output = download_tweets(run, dry(rows), x, Download(), workflow_id="run-1", now=NOW)
     rules = some_policies()
     output = classify_tweets(
         run, output.tweet_ids, TweetStore(dry(rows)), rules, None, clock=Clock()

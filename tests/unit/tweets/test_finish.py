@@ -1,4 +1,4 @@
-"""The end of a run: outcomes, balance, record and events."""
+"""The end of a run: outcomes, balance and record."""
 
 import json
 from collections.abc import Iterator
@@ -27,8 +27,6 @@ from tests.unit.tweets.stage import (
     OWN,
     WORKFLOW,
     Clock,
-    FakeEvents,
-    a_bus,
     a_run,
     a_tweet,
     some_policies,
@@ -50,13 +48,12 @@ def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkflowRecords]:
 
 def finished(
     rows: Rows, records: WorkflowRecords, *, run: Run | None = None, **fields: Any
-) -> tuple[FinishRunOutput, WorkflowRecord, FakeEvents]:
-    bus, events = a_bus()
+) -> tuple[FinishRunOutput, WorkflowRecord]:
     request = FinishRunInput.model_validate({"workflow_id": WORKFLOW, **fields})
-    output = finish_run(request, run or a_run(), rows, some_policies(), records, bus, now=NOW)
+    output = finish_run(request, run or a_run(), rows, some_policies(), records, now=NOW)
     record = records.get(request.workflow_id)
     assert record
-    return output, record, events
+    return output, record
 
 
 class _X:
@@ -100,7 +97,7 @@ def test_every_outcome_is_told_with_its_reason_and_price(records: WorkflowRecord
     published(rows, "1", Created("901"))
     published(rows, "2", Refused(403, "X answered 403 not allowed"))
     stored(rows, a_tweet(tweet_id="3", status=Status.SKIPPED))
-    output, record, events = finished(rows, records, tweet_ids=["3", "1", "2", "1"])
+    output, record = finished(rows, records, tweet_ids=["3", "1", "2", "1"])
     assert output.status is record.status is RunStatus.PARTIAL
     assert record.kind == KIND
     told = {tweet["tweet_id"]: tweet for tweet in record.result["tweets"]}
@@ -110,11 +107,6 @@ def test_every_outcome_is_told_with_its_reason_and_price(records: WorkflowRecord
     assert record.result["statuses"] == {"POSTED": 1, "REJECTED": 1, "SKIPPED": 1}
     assert record.result["posted_usd"] == 0.015
     assert record.result["balance"]["post_worthy"] == 2
-    assert [entry["DetailType"] for entry in events.entries] == [
-        "TweetPosted",
-        "TweetPipelineCompleted",
-    ]
-    assert json.loads(events.entries[0]["Detail"])["post_id"] == "901"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +128,7 @@ def test_a_post_that_is_not_made_makes_the_run_partial_and_is_told_in_words(
 ) -> None:
     rows = MemoryRows()
     published(rows, "1", result)
-    output, record, _ = finished(rows, records, tweet_ids="1")
+    output, record = finished(rows, records, tweet_ids="1")
     assert output.status is RunStatus.PARTIAL
     assert record.result["missing"] == [missing]
 
@@ -153,7 +145,7 @@ PROBLEM = {
 def test_a_step_that_failed_makes_the_run_partial_and_is_named(records: WorkflowRecords) -> None:
     rows = MemoryRows()
     stored(rows, a_tweet(tweet_id="1"))
-    output, record, _ = finished(rows, records, problems=PROBLEM, tweet_ids=["1"])
+    output, record = finished(rows, records, problems=PROBLEM, tweet_ids=["1"])
     assert output.status is record.status is RunStatus.PARTIAL
     [missing] = record.result["missing"]
     assert missing == "PolishTweets: RateLimited: openai responses: rate limit reached"
@@ -164,7 +156,7 @@ def test_where_a_step_failed_and_nothing_was_taken_up_the_run_has_failed(
     records: WorkflowRecords,
 ) -> None:
     later = {"step": "ClassifyTweets", "error": {"Error": "KeyError", "Cause": ""}}
-    output, record, _ = finished(MemoryRows(), records, problems=[PROBLEM, later])
+    output, record = finished(MemoryRows(), records, problems=[PROBLEM, later])
     assert output.status is record.status is RunStatus.FAILED
     assert record.error
     assert record.error.name == "RateLimited"
@@ -178,7 +170,7 @@ def test_a_tweet_about_which_another_run_asked_is_told_as_waiting(
     tweet = polished()
     stored(rows, tweet)
     requested(rows, tweet)
-    _, record, _ = finished(rows, records, workflow_id="another", tweet_ids=[tweet.tweet_id])
+    _, record = finished(rows, records, workflow_id="another", tweet_ids=[tweet.tweet_id])
     assert record.result["tweets"][0]["reason"] == (
         f"{WORKFLOW} has asked a person, and nobody has decided yet"
     )
@@ -189,7 +181,7 @@ def test_what_was_waited_for_in_vain_is_held(records: WorkflowRecords) -> None:
     tweet = polished()
     stored(rows, tweet)
     requested(rows, tweet)
-    output, record, _ = finished(rows, records, tweet_ids=[tweet.tweet_id])
+    output, record = finished(rows, records, tweet_ids=[tweet.tweet_id])
     assert output.counts["needs_human"] == 1
     approval = Approvals(rows).get(OWN, tweet.tweet_id)
     assert approval
@@ -201,7 +193,7 @@ def test_a_dry_run_shows_what_would_be_posted(records: WorkflowRecords) -> None:
     rows = MemoryRows()
     tweet = polished()
     stored(rows, tweet)
-    output, record, _ = finished(
+    output, record = finished(
         rows, records, run=a_run(mode=Mode.DRY_RUN), tweet_ids=[tweet.tweet_id]
     )
     [shown] = record.result["tweets"]
@@ -211,25 +203,16 @@ def test_a_dry_run_shows_what_would_be_posted(records: WorkflowRecords) -> None:
 
 
 def test_nothing_to_do_is_a_success_of_nothing(records: WorkflowRecords) -> None:
-    output, record, _ = finished(MemoryRows(), records)
+    output, record = finished(MemoryRows(), records)
     assert output.status is RunStatus.SUCCEEDED
-    assert output.counts == {"tweets": 0, "events": 1}
+    assert output.counts == {"tweets": 0}
     assert "tweets" not in record.result
 
 
 def test_finishing_again_changes_nothing(records: WorkflowRecords) -> None:
     rows = MemoryRows()
     published(rows, "1", Created("901"))
-    _, first, _ = finished(rows, records, tweet_ids=["1"])
-    output, second, events = finished(rows, records, tweet_ids=["1"], problems=[PROBLEM])
+    _, first = finished(rows, records, tweet_ids=["1"])
+    output, second = finished(rows, records, tweet_ids=["1"], problems=[PROBLEM])
     assert second == first
     assert output.status is first.status
-    assert events.entries == []
-
-
-def test_many_posts_go_on_the_bus_ten_at_a_time(records: WorkflowRecords) -> None:
-    rows = MemoryRows()
-    for number in range(1, 13):
-        published(rows, str(number), Created(f"90{number}"))
-    output, _, events = finished(rows, records, tweet_ids=[str(n) for n in range(1, 13)])
-    assert output.counts["events"] == len(events.entries) == 13

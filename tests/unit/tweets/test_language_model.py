@@ -23,10 +23,15 @@ from marquee.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from marquee.gateway.calls import http_client
 from marquee.observability import tallying
 from marquee.settings import read_settings
-from marquee.tweets.language_model import TIMEOUT_SECONDS, Answered, OpenAi, Unanswered
+from marquee.tweets.language_model import (
+    TIMEOUT_SECONDS,
+    Answered,
+    OpenAi,
+    Unanswered,
+    connections,
+)
 
 KEY = "sk-canary-5f1d"
 RECORDED = Path(__file__).resolve().parents[3].parent / "shared/data/recorded/openai/ERRORS.json"
@@ -102,8 +107,8 @@ def model(server: Server) -> Iterator[OpenAi]:
     found = connected(server.url)
     assert found
     yield found
-    http_client().close()
-    http_client.cache_clear()
+    connections().close()
+    connections.cache_clear()
 
 
 def a_response(text: str | None = '{"text": "Polished"}', **fields: Any) -> bytes:
@@ -263,7 +268,7 @@ def test_an_answer_that_does_not_come_is_a_timeout(server: Server, model: OpenAi
 def test_models_share_the_connections_of_the_process(server: Server, model: OpenAi) -> None:
     another = connected(server.url)
     assert another
-    assert another.client._client is model.client._client is http_client()
+    assert another.client._client is model.client._client is connections()
 
 
 def test_errors_as_openai_was_seen_to_give_them(server: Server, model: OpenAi) -> None:

@@ -15,6 +15,8 @@ from hashlib import sha256
 from typing import Any
 
 from marquee.errors import BadInput, MarqueeError, StoreUnavailable, UpstreamUnavailable
+from marquee.events.models import DomainEvent, PostNeedsHuman, PostPublished
+from marquee.tweets.announce import post_events
 from marquee.tweets.ledger import PostLedger, balance
 from marquee.tweets.models import LedgerEntry, LedgerState, Outcome, Tweet
 from marquee.tweets.posting import (
@@ -186,6 +188,9 @@ class World:
     _due: list[tuple[datetime, Callable[[], object]]] = field(default_factory=list)
     _lives: list[datetime] = field(default_factory=list)
     _checked: dict[Any, Item] = field(default_factory=dict)
+    told: list[DomainEvent] = field(default_factory=list)
+    """What the outbox says of the changes that were stored."""
+    _entries: dict[str, Item] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.memory = MemoryRows(self._check_row)
@@ -283,6 +288,19 @@ class World:
                 raise Doubled(f"{entry.tweet_id} is {entry.state} without a reason")
         if texts:
             raise Doubled(f"X has posts that no entry knows: {texts}, {self.all_entries()}")
+        self._check_told()
+
+    def _check_told(self) -> None:
+        """Others were told once of each post that was made, and of each that needs a human."""
+        told = {event.event_id: event for event in self.told}
+        published = [e.post_id for e in told.values() if isinstance(e, PostPublished)]
+        posted = [e.post_id for e in self.all_entries() if e.state is LedgerState.POSTED]
+        if len(told) != len(self.told) or sorted(published) != sorted(map(str, posted)):
+            raise Doubled(f"{posted} are posted, and this was told: {self.told}")
+        stuck = {e.tweet_id for e in told.values() if isinstance(e, PostNeedsHuman)}
+        for entry in self.all_entries():
+            if entry.state is LedgerState.NEEDS_HUMAN and entry.tweet_id not in stuck:
+                raise Doubled(f"nobody was told of {entry}")
 
     def check_replay(self) -> None:
         """Everything again changes nothing: the executions redriven, the sweep, the next run."""
@@ -316,6 +334,8 @@ class World:
             text = swap.item["text"]
             if self.frozen.setdefault(swap.key, text) != text:
                 raise Doubled(f"the text of {swap.key} was frozen")
+            self.told += post_events(self._entries.get(swap.key, {}), swap.item)
+            self._entries[swap.key] = swap.item
 
     # How it goes wrong
 

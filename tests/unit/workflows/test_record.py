@@ -13,6 +13,7 @@ from marquee.aws import from_item, table, to_item
 from marquee.settings import RECORD_KEPT_FOR, Settings
 from marquee.workflows.record import (
     FailedAttempt,
+    LastFailure,
     Status,
     StepError,
     StepRecord,
@@ -100,6 +101,20 @@ def test_a_failed_attempt_is_kept_beside_the_one_that_follows(records: WorkflowR
     assert step.failed_attempts == (
         FailedAttempt(ended_at=NOW, counts={"calls": 1}, error=refused),
     )
+
+
+def test_an_attempt_that_begins_knows_the_last_one_that_failed(records: WorkflowRecords) -> None:
+    running = a_step(status=Status.RUNNING)
+    assert records.begin_step(ID, KIND, "FindMovie", running, NOW) is None
+    for number in (1, 2):
+        failed = a_step(status=Status.FAILED, ended_at=NOW, attempts=number)
+        records.write_step(ID, KIND, "FindMovie", failed, NOW, fault={"provider": f"{number}"})
+    for _ in range(2):  # the first of them was killed
+        last = records.begin_step(ID, KIND, "FindMovie", running, NOW)
+        assert last == LastFailure(attempts=2, fault={"provider": "2"})
+    assert records.begin_step(ID, KIND, "CollectReviews", running, NOW) is None
+    records.write_step(ID, KIND, "FindMovie", a_step(attempts=3), NOW)
+    assert records.begin_step(ID, KIND, "FindMovie", running, NOW) is None
 
 
 def test_the_attempts_of_one_step_are_not_those_of_a_step_whose_name_begins_alike(

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from marquee.aws import table
 from marquee.errors import StoreUnavailable
+from marquee.observability import logger
 from marquee.settings import Settings
 from marquee.workflows.record import Status, StepRecord, WorkflowRecords
 from marquee.workflows.start import (
@@ -106,6 +107,19 @@ def test_the_first_request_starts_the_execution_with_what_was_asked(
     record = records.get(name(1))
     assert record is not None
     assert (record.status, record.trigger, record.input) == (Status.RUNNING, "api", REQUEST)
+
+
+def test_an_execution_knows_the_request_that_set_it_off_and_the_log_who_joined(
+    ask: Ask, records: WorkflowRecords, caplog: pytest.LogCaptureFixture
+) -> None:
+    for request in ("first", "second"):
+        logger.set_correlation_id(request)
+        ask()
+    record = records.get(name(1))
+    assert record is not None
+    assert record.correlation_id == "first"
+    said = {line.message: line.__dict__["workflow_id"] for line in caplog.records}
+    assert said == {"execution starts": name(1), "execution joined": name(1)}
 
 
 def test_names_fit_step_functions(ask: Ask) -> None:

@@ -9,9 +9,11 @@ The map, from the ground up; an arrow never points upward::
     settings         the environment and the secrets, as typed values
     custom_resource  what a deployment asks, answered whatever comes of it
     gateway/         the only way to an upstream: deadline, classification of answers, accounting
-    events/          what goes on the bus
+    events/          what goes on the bus: our events' schemas, the outbox, what comes from it
     triggers/        callbacks that anyone can hook to it
     workflows/       the record of an execution: steps, start, joining, end
     movies/          find, collect, analyze, recommend
+    coordination/    whose changes the outbox announces
     api/             problem documents and what the routes answer
+    site/            the page that people look at
 """

@@ -1,9 +1,10 @@
 """AWS clients and tables: made on first use, with bounded waits, counting what DynamoDB charges."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
+from itertools import batched
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,32 @@ def dynamodb() -> "DynamoDBServiceResource":
     events.register("after-call.dynamodb", _count_units)
     events.register("after-call-error.dynamodb", _count_silence)
     return resource
+
+
+MOST_KEYS = 100
+"""Of one BatchGetItem."""
+
+MAX_TURNS = 5
+"""Of asking again for what a throttled table left out."""
+
+
+def items_at(
+    table: str, keys: Sequence[Mapping[str, Any]], *, consistent: bool = False
+) -> Iterator[dict[str, Any]]:
+    """The items that lie at these keys, in no order: one request for MOST_KEYS of them.
+
+    Raises StoreUnavailable where the table stays throttled, or what boto3 raises.
+    """
+    for some in batched(keys, MOST_KEYS, strict=False):
+        asked: Any = {table: {"Keys": list(some), "ConsistentRead": consistent}}
+        for _ in range(MAX_TURNS):
+            answer = dynamodb().batch_get_item(RequestItems=asked)
+            yield from answer["Responses"][table]
+            asked = answer.get("UnprocessedKeys")
+            if not asked:
+                break
+        else:
+            raise StoreUnavailable(f"{table}: throttled {MAX_TURNS} times in a row")
 
 
 _making = Lock()

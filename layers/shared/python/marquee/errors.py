@@ -10,6 +10,8 @@
     ├── StoreUnavailable     DynamoDB or SQS refused after the client's own retries
     ├── FunctionFailed       another function of ours ended in an error; carries its name
     ├── SlotAhead            our quota: the call may be made at the time that is booked for it
+    ├── RetryAhead           an upstream failed: the state machine waits for so long and asks again
+    ├── GivenUp              an upstream failed, and asking again is of no use; names the error
     └── UpstreamError        an upstream did not give an answer; carries provider, endpoint, status
         ├── NotAdmitted          our own gateway let no call go; carries when it may, where known
         │   ├── Deferred             the quota has no slot in reach
@@ -80,16 +82,24 @@ class FunctionFailed(MarqueeError):
 class UpstreamError(MarqueeError):
     """An upstream did not give an answer that can be used.
 
-    ``status`` is the HTTP status, or None where no answer arrived.
+    ``status`` is the HTTP status, or None where no answer arrived; ``retry_at`` is when the
+    upstream itself says that it may be asked again.
     """
 
     def __init__(
-        self, message: str, *, provider: str, endpoint: str, status: int | None = None
+        self,
+        message: str,
+        *,
+        provider: str,
+        endpoint: str,
+        status: int | None = None,
+        retry_at: datetime | None = None,
     ) -> None:
         super().__init__(f"{provider} {endpoint}: {message}")
         self.provider = provider
         self.endpoint = endpoint
         self.status = status
+        self.retry_at = retry_at
 
 
 class SlotAhead(MarqueeError):
@@ -102,6 +112,27 @@ class SlotAhead(MarqueeError):
     def __init__(self, *, provider: str, endpoint: str, at: datetime) -> None:
         super().__init__(f"{provider} {endpoint}: slot at {at:%Y-%m-%dT%H:%M:%SZ}")
         self.at = at
+
+
+class RetryAhead(MarqueeError):
+    """An upstream failed, and is asked again at ``at``.
+
+    The message says when as that of SlotAhead does, before any words of the upstream.
+    """
+
+    def __init__(self, error: UpstreamError, at: datetime) -> None:
+        super().__init__(f"slot at {at:%Y-%m-%dT%H:%M:%SZ} after {type(error).__name__}: {error}")
+        self.at = at
+
+
+class GivenUp(MarqueeError):
+    """An upstream failed, and is not asked again.
+
+    The message is the error's name and words: what people are told.
+    """
+
+    def __init__(self, error: UpstreamError) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
 
 
 class NotAdmitted(UpstreamError):
@@ -138,13 +169,14 @@ class UpstreamUnavailable(UpstreamError):
 
 
 class RateLimited(UpstreamError):
-    """429: the window's calls are used up; ``reset_at`` is when it opens again, where known."""
+    """429: the window's calls are used up; ``retry_at`` is when it opens again, where known."""
 
     def __init__(
-        self, message: str, *, provider: str, endpoint: str, reset_at: datetime | None = None
+        self, message: str, *, provider: str, endpoint: str, retry_at: datetime | None = None
     ) -> None:
-        super().__init__(message, provider=provider, endpoint=endpoint, status=429)
-        self.reset_at = reset_at
+        super().__init__(
+            message, provider=provider, endpoint=endpoint, status=429, retry_at=retry_at
+        )
 
 
 class CredentialsRefused(UpstreamError):

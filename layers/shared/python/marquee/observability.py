@@ -1,6 +1,7 @@
 """The logger, metrics, and the tally of one invocation: upstream calls, DynamoDB requests, ends."""
 
 import json
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,12 @@ from aws_lambda_powertools import Logger
 
 logger = Logger(service="marquee")
 """JSON to CloudWatch Logs; level by the variable POWERTOOLS_LOG_LEVEL."""
+
+CORRELATION_HEADER = "x-correlation-id"
+"""By which a client names its request, and callbacks are told what theirs is about."""
+
+CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
+"""One that is fit for a header and a line of the log."""
 
 NAMESPACE = "Marquee"
 """Of our own metrics in CloudWatch."""

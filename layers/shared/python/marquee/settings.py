@@ -56,17 +56,21 @@ class Settings(BaseModel):
     posts_table: str = ""
     gateway_table: str = ""
     triggers_table: str = ""
+    backfill_table: str = ""
     event_bus: str = ""
     parked_reviews_queue_url: str = ""
     webhook_queue_url: str = ""
     webhook_dead_letters_url: str = ""
+    event_dead_letters_url: str = ""
     allow_loopback_webhooks: bool = False
     queues: str = Field(default="", pattern=r"^(\w+=https?://\S+( |$))*$")
     """What an operator watches, ``<name>=<URL>`` each; names of dead letters end so."""
     collect_data_function: str = ""
     movie_search_arn: str = ""
     tweet_pipeline_arn: str = ""
+    review_backfill_arn: str = ""
     tmdb_base_url: str = Field(default="https://api.themoviedb.org/3", pattern=r"^https?://")
+    tmdb_image_base_url: str = Field(default="https://image.tmdb.org/t/p", pattern=r"^https?://")
     x_base_url: str = Field(default="https://api.x.com/2", pattern=r"^https?://")
     bluesky_base_url: str = Field(default="https://bsky.social/xrpc", pattern=r"^https?://")
     mastodon_base_url: str = Field(default="", pattern=r"^(https?://.+)?$")
@@ -75,6 +79,15 @@ class Settings(BaseModel):
     """Where the real limits are not to be used: `marquee.gateway.quota.Policies`."""
     spend_caps: str = ""
     """USD a day or month: `marquee.gateway.spend.read_caps`; empty: no cap."""
+    backfill_enabled: bool = False
+    """Whether the schedule drains the queue; on request it is drained in any case."""
+    backfill_window: str = Field(
+        default="01:00-07:00 UTC",
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d( \S+)?$",
+    )
+    """The off-peak hours: `marquee.movies.off_peak.OffPeak`."""
+    backfill_reserve_percent: int = Field(default=50, ge=0, le=100)
+    """Of every quota and cap, what is left to searches."""
     posting_account: str = Field(default="", pattern=r"^[A-Za-z0-9_]{0,20}$")
     workflow_default_username: str = Field(default="", pattern=r"^[A-Za-z0-9_]{0,20}$")
     workflow_default_count: int = Field(default=1, ge=1, le=100)
@@ -101,7 +114,13 @@ class Settings(BaseModel):
             raise Misconfigured(f"the environment variable {name.upper()} is not set")
         return value
 
-    @field_validator("tmdb_base_url", "x_base_url", "bluesky_base_url", "mastodon_base_url")
+    @field_validator(
+        "tmdb_base_url",
+        "tmdb_image_base_url",
+        "x_base_url",
+        "bluesky_base_url",
+        "mastodon_base_url",
+    )
     @classmethod
     def _without_slash(cls, address: str) -> str:
         return address.rstrip("/")

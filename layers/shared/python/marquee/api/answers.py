@@ -8,9 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from marquee.clock import Moment
+from marquee.movies.backfill import BackfillSummary
+from marquee.movies.backfill_queue import EntryState, Reason
 from marquee.movies.models import (
     Analysis,
     Candidate,
+    MovieCard,
     Recommendation,
     Review,
     ScoredReview,
@@ -182,14 +185,22 @@ class WorkflowStatus(Shape):
         description="api, event, rerun, schedule:<its name>; empty: the console, or not known."
     )
     rerun_of: str | None = Field(description="The execution that this one repeats.")
+    correlation_id: str | None = Field(
+        description="Of the request or event that set it off: its x-correlation-id or own id. "
+        "`marquee logs` finds everything by either id."
+    )
     input: dict[str, Any]
     started_at: Moment
     ended_at: Moment | None
     duration_ms: int | None
     steps: dict[str, StepStatus]
     error: StepError | None
-    result: SearchResult | RunSummary | None = Field(
-        description="Of a movie_search a SearchResult, of a tweet_pipeline a RunSummary."
+    backfilled_at: Moment | None = Field(
+        description="When a search that was PARTIAL became complete by what was collected later."
+    )
+    result: SearchResult | RunSummary | BackfillSummary | None = Field(
+        description="Of a movie_search a SearchResult, of a tweet_pipeline a RunSummary, of a "
+        "review_backfill a BackfillSummary."
     )
     automation_stats: AutomationStats
 
@@ -199,6 +210,12 @@ class Cleaned(Shape):
 
     deleted: int
     more: bool = Field(description="True: the time was up before the end; ask again.")
+
+
+class KnownMovies(Shape):
+    """Films that are known already: no search is needed to name them."""
+
+    films: tuple[MovieCard, ...]
 
 
 class MovieAnswer(Shape):
@@ -259,6 +276,17 @@ class ApprovalAnswer(Shape):
     decided_by: str
     decision: Verb | None
     decision_reason: str
+
+
+class TextCheck(Shape):
+    """What the output policy says of a text; nothing is changed."""
+
+    ok: bool = Field(description="Whether it may be posted.")
+    reasons: tuple[str, ...] = Field(description="Why not: it ...")
+    length: int = Field(description="As X counts it, of 280.")
+    similarity: float = Field(ge=0, le=1, description="Likeness to the original.")
+    has_url: bool
+    price_usd: float = Field(description="What X charges for it.")
 
 
 class ApprovalPage(Shape):
@@ -530,6 +558,51 @@ class TriggerTotals(Shape):
     recent: tuple[DeliveryAnswer, ...] = Field(description="The last 10, the newest first.")
 
 
+class QueueEntry(Shape):
+    """A film whose reviews are collected later."""
+
+    tmdb_id: int
+    title: str
+    year: int | None
+    state: EntryState
+    reason: Reason = Field(description="Why it was queued.")
+    sources: tuple[str, ...] = Field(description="What is still to be collected.")
+    waiting: tuple[str, ...] = Field(description="The searches that become complete by it.")
+    popularity: int = Field(description="Searches for the film in the week before.")
+    max_reviews: int
+    queued_at: Moment
+    turn_at: Moment = Field(
+        description="Its place: the earliest is taken first. Of one that has left, when it did."
+    )
+    not_before: Moment | None = Field(description="No attempt is made before.")
+    expected_at: Moment | None = Field(
+        description="By when it is collected, if there is quota and budget left then; null where "
+        "it has left the queue, or nothing drains it by itself."
+    )
+    attempts: int = Field(description="That failed; after six the film is given up.")
+    last_at: Moment | None = Field(description="When the last attempt ended.")
+    last_outcome: str = Field(description="What came of it, in words.")
+
+
+class QueuePage(Shape):
+    """Films whose reviews are collected later, in their order."""
+
+    entries: tuple[QueueEntry, ...]
+    enabled: bool = Field(description="False: nothing drains the queue by itself.")
+    window: str = Field(description="The off-peak hours, for what nobody waits for.")
+    off_peak: bool = Field(description="Whether it is off-peak now.")
+    next_cursor: Cursor
+
+
+class BackfillTotals(Shape):
+    """The queue of films in numbers, each counted up to 100."""
+
+    films: int = Field(description="That wait.")
+    searches: int = Field(description="That become complete by them.")
+    oldest_at: Moment | None = Field(description="When the film was queued that waits longest.")
+    given_up: int = Field(description="Within 30 days; GET /api/orchestrator/queue says why.")
+
+
 class HourTotals(Shape):
     """One hour."""
 
@@ -542,8 +615,82 @@ class HourTotals(Shape):
     cost_usd: float
 
 
+class QuotaNow(Shape):
+    """How often an endpoint may be called with one credential, and what is left of that."""
+
+    provider: str
+    endpoint: str = Field(description="* stands for all that have no limit of their own.")
+    credential: str = Field(description="app, or the account that posts; never a secret.")
+    calls: int = Field(description="So many in any seconds.")
+    seconds: int
+    used: int = Field(description="Calls begun within the last seconds.")
+    left: int = Field(description="What may begin now, nobody waiting.")
+    waiting: int = Field(description="Slots that are booked and not begun.")
+    next_at: Moment = Field(description="The next slot that is free.")
+    blocked_until: Moment | None = Field(
+        description="The upstream itself says that nothing is left until then."
+    )
+
+
+class BudgetNow(Shape):
+    """A cap, and what is left of it in the current day or month (UTC)."""
+
+    scope: str = Field(description="A provider, or total: all of them together.")
+    period: Literal["day", "month"]
+    cap_usd: float
+    spent_usd: float
+    reserved_usd: float = Field(description="For calls that are under way.")
+    left_usd: float
+    share: float = Field(ge=0, description="Of the cap, what is spent or reserved.")
+    opens_at: Moment = Field(description="When the next day or month begins.")
+
+
+class ClosedProvider(Shape):
+    """A provider that is paid nothing more until an operator says so."""
+
+    provider: str
+    reason: str = Field(description="What it answered.")
+    reopen_url: Link = Field(description="Where to POST once it is mended.")
+
+
+class BreakerNow(Shape):
+    """Whether an endpoint that was called within a day is left alone, for it fails."""
+
+    provider: str
+    endpoint: str
+    state: Literal["closed", "open", "half-open"] = Field(
+        description="open: calls are refused; half-open: one is under way to see."
+    )
+    failure_share: float | None = Field(
+        ge=0,
+        le=1,
+        description="Of the calls since the first failure within a minute; null where none failed.",
+    )
+    opened_at: Moment | None
+    retry_at: Moment | None = Field(description="When the next call may go to see.")
+
+
+class GatewayNow(Shape):
+    """What the gateway to the upstreams lets through now."""
+
+    quotas: tuple[QuotaNow, ...] = Field(
+        description="Those that are booked; what nobody used for two days stands there as free."
+    )
+    budgets: tuple[BudgetNow, ...]
+    closed: tuple[ClosedProvider, ...]
+    breakers: tuple[BreakerNow, ...]
+
+
+class Reopened(Shape):
+    """A provider that may be paid again."""
+
+    provider: str
+    reopened: bool = Field(description="False: it was open; nothing was changed.")
+    message: str = Field(description="What was changed, and why it had been closed.")
+
+
 class InstallationStats(Shape):
-    """What the installation did in a window of whole hours, and what waits now."""
+    """What the installation did in a window of whole hours, and how it stands now."""
 
     window: Literal["1h", "24h", "7d"]
     since: Moment = Field(description="The beginning of the first hour that is counted.")
@@ -553,4 +700,8 @@ class InstallationStats(Shape):
     cost_usd: dict[str, float] = Field(description="What each provider charges, at list price.")
     triggers: TriggerTotals | None = Field(description="Null where they are not known.")
     queues: tuple[QueueDepth, ...]
+    gateway: GatewayNow | None = Field(description="Null where it is not known.")
+    backfill: BackfillTotals | None = Field(
+        description="What waits to be collected later; null where it is not known."
+    )
     hours: tuple[HourTotals, ...] = Field(description="The oldest first.")

@@ -17,7 +17,7 @@ from aws_lambda_powertools.event_handler.api_gateway import (
 
 from marquee import clock
 from marquee.api.routes import ROUTES, Route
-from marquee.observability import logger
+from marquee.observability import CORRELATION_HEADER, CORRELATION_ID, logger
 from marquee.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 PREFLIGHT_SECONDS = 600
 """For how long a browser need not ask again."""
 
-EXPOSED_HEADERS = ["Location", "Retry-After"]
+EXPOSED_HEADERS = ["Location", "Retry-After", CORRELATION_HEADER]
 
 
 @cache
@@ -40,7 +40,12 @@ def application(
     """The resolver that serves every route; one for each process."""
     origin = settings.cors_origin
     app = APIGatewayRestResolver(
-        cors=CORSConfig(origin, expose_headers=EXPOSED_HEADERS, max_age=PREFLIGHT_SECONDS)
+        cors=CORSConfig(
+            origin,
+            allow_headers=[CORRELATION_HEADER],
+            expose_headers=EXPOSED_HEADERS,
+            max_age=PREFLIGHT_SECONDS,
+        )
         if origin
         else None,
         debug=False,
@@ -89,13 +94,19 @@ def application(
 
 
 def _correlated(app: APIGatewayRestResolver) -> str:
-    """The id of the request, which every line of the log carries from here on."""
-    request_id = app.current_event.request_context.request_id or ""
+    """The id of the request, which every line of the log carries from here on.
+
+    It is the client's own, where that has one; else API Gateway's.
+    """
+    event = app.current_event
+    given = event.headers.get(CORRELATION_HEADER, "")
+    own = given if CORRELATION_ID.fullmatch(given) else ""
+    request_id = own or event.request_context.request_id or ""
     logger.set_correlation_id(request_id)
     return request_id
 
 
 def _response(reply: "Reply") -> Response[str]:
-    return Response(
-        int(reply.status), reply.content_type, reply.text(), {**HEADERS, **reply.headers}
-    )
+    correlated = {CORRELATION_HEADER: logger.get_correlation_id() or ""}
+    headers = {**HEADERS, **correlated, **reply.headers}
+    return Response(int(reply.status), reply.content_type, reply.text(), headers)

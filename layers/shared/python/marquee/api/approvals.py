@@ -15,6 +15,7 @@ from marquee.tweets.approval import (
     Place,
     StepFunctionsTasks,
     as_it_stands,
+    check_text,
     decide_approval,
 )
 from marquee.tweets.policy import policies
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = r"^[a-z0-9_]{1,20}$"
 TWEET_ID = r"^[1-9][0-9]{0,19}$"
+APPROVAL_ID = r"^[a-z0-9_]{1,20}-[1-9][0-9]{0,19}$"
 
 
 class ApprovalFilter(Parameters):
@@ -47,9 +49,16 @@ class ApprovalWord(ApprovalDecision):
     model_config = ConfigDict(defer_build=True)
 
     approval_id: str = Field(
-        pattern=r"^[a-z0-9_]{1,20}-[1-9][0-9]{0,19}$",
+        pattern=APPROVAL_ID,
         description="As the listing gives it: account and source tweet, with a hyphen between.",
     )
+
+
+class TextToCheck(Parameters):
+    """Which approval, and what somebody would have posted."""
+
+    approval_id: str = Field(pattern=APPROVAL_ID, description="As the listing gives it.")
+    text: str = Field(max_length=2_000, description="The whole post, template included.")
 
 
 def approvals(asked: ApprovalFilter, call: Call) -> Reply:
@@ -99,6 +108,14 @@ def decide(asked: ApprovalWord, call: Call) -> Reply:
         now=call.now(),
     )
     return Reply(_shown(approval, call))
+
+
+def check(asked: TextToCheck, call: Call) -> Reply:
+    """Hold a text against the output policy, as an edit would be; decides and changes nothing."""
+    from marquee.api.answers import TextCheck
+
+    found = check_text(asked.approval_id, asked.text, Approvals.connect(call.settings), policies())
+    return Reply(TextCheck(**found.model_dump()))
 
 
 def _shown(approval: Approval, call: Call) -> "ApprovalAnswer":

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from marquee.api.call import Call, Parameters, Reply
-from marquee.aws import STORE_ERRORS, client
+from marquee.aws import STORE_ERRORS, client, table
+from marquee.errors import MarqueeError
 from marquee.gateway.accounting import (
     OK,
     Counters,
@@ -18,12 +19,19 @@ from marquee.gateway.accounting import (
     percentile,
     total,
 )
+from marquee.gateway.breaker import KEPT_FOR as BREAKERS_KEPT_FOR
+from marquee.gateway.quota import APP, Policies
+from marquee.gateway.rows import DynamoRows
+from marquee.gateway.spend import read_caps
+from marquee.gateway.standing import standing
 from marquee.observability import logger
 from marquee.settings import Settings
 
 if TYPE_CHECKING:
     from marquee.api.answers import (
+        BackfillTotals,
         EndpointTotals,
+        GatewayNow,
         HourTotals,
         InstallationStats,
         ProviderTotals,
@@ -55,13 +63,26 @@ class Window(Parameters):
 
 
 def automation_stats(asked: Window, call: Call) -> Reply:
-    """What this installation did lately: calls, database operations, workflows, costs, queues.
+    """What this installation did lately, and how quotas, budgets, breakers and queues stand now.
 
     What an invocation did is counted when it ends. Percentiles are exact to 12 percent.
     """
-    now = call.now()
-    hours = HourlyCounters.connect(call.settings).read(hours_of(WINDOWS[asked.window], now))
-    return Reply(summed_up(asked.window, hours, now, _queues(call.settings), _triggers(call)))
+    now, window = call.now(), WINDOWS[asked.window]
+    counted = HourlyCounters.connect(call.settings).read(
+        hours_of(max(window, BREAKERS_KEPT_FOR), now)
+    )
+    called = {name[1:3] for hour in counted.values() for name in hour if name[0] == "call"}
+    return Reply(
+        summed_up(
+            asked.window,
+            {hour: counted[hour] for hour in hours_of(window, now)},
+            now,
+            _queues(call.settings),
+            _triggers(call),
+            _gateway({(provider, endpoint) for provider, endpoint in called}, call),
+            _backfill(call.settings),
+        )
+    )
 
 
 def summed_up(
@@ -70,6 +91,8 @@ def summed_up(
     now: datetime,
     queues: "Iterable[QueueDepth]",
     triggers: "TriggerTotals | None" = None,
+    gateway: "GatewayNow | None" = None,
+    backfill: "BackfillTotals | None" = None,
 ) -> "InstallationStats":
     """The answer, from the counters of each hour, the oldest first."""
     from marquee.api.answers import InstallationStats
@@ -84,6 +107,8 @@ def summed_up(
         cost_usd=_costs(counters),
         triggers=triggers,
         queues=tuple(queues),
+        gateway=gateway,
+        backfill=backfill,
         hours=tuple(_hour(hour, some) for hour, some in hours.items()),
     )
 
@@ -242,6 +267,71 @@ def _triggers(call: Call) -> "TriggerTotals | None":
         switched_off=tuple(one.trigger_id for one in triggers if not one.enabled),
         outcomes=dict(Counter(delivery.status for delivery in deliveries)),
         recent=tuple(told(delivery, call) for delivery in deliveries[:SHOWN_DELIVERIES]),
+    )
+
+
+def _backfill(settings: Settings) -> "BackfillTotals | None":
+    from marquee.api.backfill import backfill_totals
+
+    try:
+        return backfill_totals(settings)
+    except (MarqueeError, *STORE_ERRORS):
+        logger.warning("the queue of films could not be read", exc_info=True)
+        return None
+
+
+def _gateway(called: set[tuple[str, str]], call: Call) -> "GatewayNow | None":
+    """How what stands before every call stands; ``called`` is all that was called in a day."""
+    from marquee.api.answers import BreakerNow, BudgetNow, ClosedProvider, GatewayNow, QuotaNow
+
+    given, now = call.settings, call.now()
+    try:
+        found = standing(
+            DynamoRows(table(given.require("gateway_table"))),
+            Policies(given.quota_policies),
+            read_caps(given.spend_caps),
+            called,
+            tuple(filter(None, (APP, given.posting_account.lower()))),
+            now=now,
+        )
+    except (MarqueeError, *STORE_ERRORS):
+        logger.warning("quotas, budgets and breakers are not known", exc_info=True)
+        return None
+    return GatewayNow(
+        quotas=tuple(
+            QuotaNow(
+                provider=policy.provider,
+                endpoint=policy.endpoint,
+                credential=policy.credential,
+                **vars(view),
+            )
+            for policy, view in found.quotas
+        ),
+        budgets=tuple(
+            BudgetNow(
+                scope=budget.cap.scope,
+                period=budget.cap.period.value,
+                cap_usd=budget.cap.usd,
+                spent_usd=budget.spent_usd,
+                reserved_usd=budget.reserved_usd,
+                left_usd=round(budget.left_usd, 6),
+                share=round(budget.share, 4),
+                opens_at=budget.resets_at,
+            )
+            for budget in found.budgets
+        ),
+        closed=tuple(
+            ClosedProvider(
+                provider=provider,
+                reason=reason,
+                reopen_url=call.link(f"/api/orchestrator/providers/{provider}/reopen"),
+            )
+            for provider, reason in sorted(found.closed.items())
+        ),
+        breakers=tuple(
+            BreakerNow(provider=provider, endpoint=endpoint, **vars(diagnosis))
+            for (provider, endpoint), diagnosis in found.breakers
+        ),
     )
 
 

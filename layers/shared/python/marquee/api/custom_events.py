@@ -7,28 +7,36 @@ from pydantic import BaseModel, Field, ValidationError
 from marquee.api.call import Call, Parameters, Reply
 from marquee.api.problems import FieldError, invalid
 from marquee.api.triggers import EVENT_TYPE
-from marquee.events.publish import Bus, Event
+from marquee.events.models import EVENTS, SEARCH_REQUEST
+from marquee.events.publish import Bus
 from marquee.movies.models import SearchRequest
+from marquee.observability import logger
 from marquee.triggers.match import matching_triggers
 from marquee.triggers.trigger_store import TriggerStore
 
 SOURCE = "marquee.api"
 """What tells these events from those that follow from a change of ours."""
 
-SHAPES: dict[str, type[BaseModel]] = {"MovieSearchRequested": SearchRequest}
-"""What the detail of a type must be; that of other types may be anything."""
+SHAPES: dict[str, type[BaseModel]] = {SEARCH_REQUEST: SearchRequest}
+"""What the detail of a type must be; that of types of your own may be anything."""
 
 
 class CustomEvent(Parameters):
-    """An event, of a type of ours or of your own."""
+    """An event of a type of your own, or a request for a search."""
 
     type: str = Field(
         pattern=EVENT_TYPE,
-        description="MovieSearchRequested, say, which starts a search; or a type of your own.",
+        description="MovieSearchRequested, which starts a search, or a type of your own; Marquee's "
+        "other types follow from what it has done.",
     )
     detail: dict[str, Any] = Field(
         default_factory=dict, description="What happened, as the type has it."
     )
+
+    @property
+    def detail_type(self) -> str:
+        """The type, by its name on the bus."""
+        return self.type
 
 
 def put_event(asked: CustomEvent, call: Call) -> Reply:
@@ -37,10 +45,12 @@ def put_event(asked: CustomEvent, call: Call) -> Reply:
 
     _check(asked)
     matching = matching_triggers(asked.type, asked.detail, TriggerStore.connect(call.settings))
-    [event_id] = Bus.connect(call.settings).put([Event(asked.type, asked.detail)], source=SOURCE)
+    event_id = Bus.connect(call.settings).put(asked, source=SOURCE)
+    event_id = str(asked.detail.get("event_id") or event_id)
+    logger.info("event put", event_id=event_id, type=asked.type)
     return Reply(
         EventAnswer(
-            event_id=str(asked.detail.get("event_id") or event_id),
+            event_id=event_id,
             type=asked.type,
             matches=tuple(
                 MatchAnswer(
@@ -55,8 +65,11 @@ def put_event(asked: CustomEvent, call: Call) -> Reply:
 
 
 def _check(asked: CustomEvent) -> None:
-    """Raises Refused with every fault of a detail whose type has a shape."""
+    """Raises Refused for what only Marquee can know, and every fault of a type with a shape."""
     shape = SHAPES.get(asked.type)
+    if shape is None and asked.type in EVENTS:
+        message = f"{asked.type} follows from what Marquee has done, and only Marquee says it"
+        raise invalid([FieldError(field="type", message=message)])
     if shape is None:
         return
     try:

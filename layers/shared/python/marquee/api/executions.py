@@ -1,13 +1,14 @@
 """Executions of every kind: the status of one, the listing, cancel, rerun and cleanup."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
 from marquee.api.call import Call, Parameters, Reply
 from marquee.api.cursors import Position, decoded, encoded
+from marquee.api.problems import bad_cursor
 from marquee.api.waiting import MARGIN_SECONDS, accepted
 from marquee.aws import STORE_ERRORS
 from marquee.clock import Moment
@@ -18,14 +19,20 @@ from marquee.workflows.start import BELIEVED_FOR, STARTED_WITHIN, Executions, St
 
 if TYPE_CHECKING:
     from marquee.api.answers import WorkflowStatus, WorkflowSummary
+    from marquee.movies.backfill import BackfillSummary
     from marquee.movies.search import SearchResult
     from marquee.tweets.finish import RunSummary
 
-Kind = Literal["movie_search", "tweet_pipeline"]
+Kind = Literal["movie_search", "review_backfill", "tweet_pipeline"]
 """Every kind of workflow there is."""
 
 FromStep = Literal[
-    "FindMovie", "AnalyzeReviews", "DownloadTweets", "ClassifyTweets", "PolishTweets"
+    "FindMovie",
+    "AnalyzeReviews",
+    "PlanBackfill",
+    "DownloadTweets",
+    "ClassifyTweets",
+    "PolishTweets",
 ]
 
 BEGINNINGS: dict[str, dict[FromStep, dict[str, Any]]] = {
@@ -33,6 +40,7 @@ BEGINNINGS: dict[str, dict[FromStep, dict[str, Any]]] = {
         "FindMovie": {"collect_new_data": True},
         "AnalyzeReviews": {"collect_new_data": False},
     },
+    "review_backfill": {"PlanBackfill": {}},
     "tweet_pipeline": {
         "DownloadTweets": {"from_step": None},
         "ClassifyTweets": {"from_step": "ClassifyTweets"},
@@ -42,6 +50,9 @@ BEGINNINGS: dict[str, dict[FromStep, dict[str, Any]]] = {
 """The states that an execution of a kind may begin with, by what makes it do so in its input."""
 
 CANCELED = StepError(name="Canceled", message="stopped on request")
+
+LOOKED_AT = 100
+"""Executions that a request reads for the sake of a text: about 50 KB of an index."""
 
 WORKFLOW_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 """What Step Functions takes as an execution's name; other keys of the table are no records."""
@@ -64,6 +75,15 @@ class WorkflowFilter(Parameters):
 
     kind: Kind | None = Field(default=None, description="Absent: all kinds.")
     status: Status | None = Field(default=None, description="Absent: any.")
+    since: Moment | None = Field(default=None, description="Started then or later.")
+    until: Moment | None = Field(default=None, description="Started then or earlier.")
+    text: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Only those whose id or input holds it, in any case. So many executions are "
+        f"looked at for a page: {LOOKED_AT}; it may be short, or empty, and still have a next one.",
+    )
     limit: Limit = 20
     cursor: Cursor = None
 
@@ -101,13 +121,19 @@ def status_of(record: WorkflowRecord, call: Call) -> "WorkflowStatus":
     )
 
 
-def _result_of(record: WorkflowRecord, call: Call) -> "SearchResult | RunSummary | None":
+def _result_of(
+    record: WorkflowRecord, call: Call
+) -> "SearchResult | RunSummary | BackfillSummary | None":
     match record.kind:
         case "movie_search":
             from marquee.movies.catalog import Catalog
             from marquee.movies.search import result_of
 
             return result_of(record, Catalog.connect(call.settings))
+        case "review_backfill" if record.result:
+            from marquee.movies.backfill import BackfillSummary
+
+            return BackfillSummary.model_validate(record.result)
         case "tweet_pipeline" if record.result:
             from marquee.tweets.finish import RunSummary
 
@@ -160,8 +186,8 @@ class Rerun(WorkflowId):
     from_step: FromStep | None = Field(
         default=None,
         description="The state to begin with: FindMovie or AnalyzeReviews (on stored reviews) of "
-        "a movie_search; DownloadTweets, ClassifyTweets or PolishTweets (on stored tweets) of a "
-        "tweet_pipeline. Absent: as the execution began.",
+        "a movie_search; PlanBackfill of a review_backfill; DownloadTweets, ClassifyTweets or "
+        "PolishTweets (on stored tweets) of a tweet_pipeline. Absent: as the execution began.",
     )
 
 
@@ -197,6 +223,17 @@ def _started_again(record: WorkflowRecord, given: dict[str, Any], call: Call) ->
 
         return start_search(
             SearchRequest.model_validate(given),
+            trigger="rerun",
+            settings=call.settings,
+            now=call.now(),
+            rerun_of=record.workflow_id,
+        )
+    if record.kind == "review_backfill":
+        from marquee.movies.backfill import BackfillRequest
+        from marquee.movies.backfill_start import start_backfill
+
+        return start_backfill(
+            BackfillRequest.model_validate(given),
             trigger="rerun",
             settings=call.settings,
             now=call.now(),
@@ -256,28 +293,52 @@ def workflow_list(asked: WorkflowFilter, call: Call) -> Reply:
     records = WorkflowRecords.connect(call.settings)
     place = decoded(asked.cursor, Place)
     after = dict(place.after) if place else {}
+    if not all(_is_within(asked, listed.started_at) for listed in after.values()):
+        raise bad_cursor()
+    read = LOOKED_AT if asked.text else asked.limit
     found: list[WorkflowRecord] = []
     more = False
     for kind in (asked.kind,) if asked.kind else get_args(Kind):
         page, next_key = records.page(
             kind,
             status=asked.status,
-            limit=asked.limit,
+            since=asked.since,
+            until=asked.until,
+            limit=read,
             after=_key(kind, asked.status, after[kind]) if kind in after else None,
         )
         found += page
         more = more or next_key is not None
     # Stable: executions of one kind that began together stay in the order of their index.
     found.sort(key=lambda record: record.started_at, reverse=True)
-    shown = found[: asked.limit]
-    for record in shown:
+    shown: list[WorkflowRecord] = []
+    looked_at = 0
+    for record in found[:read]:
+        if len(shown) == asked.limit:
+            break
+        looked_at += 1
         after[record.kind] = Listed(workflow_id=record.workflow_id, started_at=record.started_at)
+        if _holds(record, asked.text):
+            shown.append(record)
     return Reply(
         WorkflowPage(
             workflows=tuple(_summary(record, call) for record in shown),
-            next_cursor=encoded(Place(after=after)) if more or len(found) > len(shown) else None,
+            next_cursor=encoded(Place(after=after)) if more or len(found) > looked_at else None,
         )
     )
+
+
+def _is_within(asked: WorkflowFilter, moment: datetime) -> bool:
+    too_early = asked.since and moment < asked.since
+    return not (too_early or (asked.until and moment > asked.until))
+
+
+def _holds(record: WorkflowRecord, text: str | None) -> bool:
+    """Whether the execution's id or a value of its input holds the text."""
+    if text is None:
+        return True
+    said = (record.workflow_id, *map(str, record.input.values()))
+    return any(text.casefold() in value.casefold() for value in said)
 
 
 def _key(kind: str, status: Status | None, listed: Listed) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from marquee.api.cursors import Position, decoded, encoded
 from marquee.api.executions import Cursor, Limit
 from marquee.errors import NotFound
 from marquee.movies.catalog import Catalog, KnownFilm
-from marquee.movies.models import Label
+from marquee.movies.models import MAX_NAME_LENGTH, Label
 from marquee.settings import DETAILS_FRESH_FOR
 
 LONGEST_SORT_KEY = 1024
@@ -22,6 +22,15 @@ class Film(Parameters):
     """Which film."""
 
     tmdb_id: TmdbId
+
+
+class TitleBeginning(Parameters):
+    """What somebody has typed of a title."""
+
+    title: str = Field(
+        min_length=1, max_length=MAX_NAME_LENGTH, description="The beginning of a title."
+    )
+    limit: Annotated[int, Field(strict=True, ge=1, le=20, description="Films at most.")] = 8
 
 
 class FilmInLanguage(Film):
@@ -61,6 +70,20 @@ class After(Position):
         if len(after.encode()) > LONGEST_SORT_KEY:
             raise ValueError("is longer than a sort key")
         return after
+
+
+def known_movies(asked: TitleBeginning, call: Call) -> Reply:
+    """Films that Marquee knows whose title begins so, in any of its languages, by title.
+
+    Case, accents, punctuation and spaces do not count.
+    """
+    from marquee.api.answers import KnownMovies
+    from marquee.movies.titles import normalize
+
+    beginning = normalize(asked.title)
+    catalog = Catalog.connect(call.settings)
+    films = catalog.films_beginning(beginning, asked.limit) if beginning else ()
+    return Reply(KnownMovies(films=tuple(films)))
 
 
 def movie(asked: FilmInLanguage, call: Call) -> Reply:

@@ -82,8 +82,12 @@ def _checks(settings: Settings) -> Mapping[str, Check]:
         "workflows_table": lambda: read("workflows_table", "workflow_id"),
         "tweets_table": lambda: read("tweets_table", "account", "tweet_id"),
         "posts_table": lambda: read("posts_table", "account", "tweet_id"),
+        "backfill_table": lambda: dynamodb.get_item(
+            TableName=settings.require("backfill_table"), Key={"tmdb_id": {"N": "0"}}
+        ),
         "gateway_table": lambda: read("gateway_table", "pk", "sk"),
         "movie_search": lambda: describe("movie_search_arn"),
+        "review_backfill": lambda: describe("review_backfill_arn"),
         "tweet_pipeline": lambda: describe("tweet_pipeline_arn"),
         SECRETS: lambda: _secret_names(ssm, settings.parameter_prefix),
     }

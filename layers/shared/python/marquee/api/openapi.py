@@ -21,8 +21,10 @@ VERSION = "1"
 DESCRIPTION = (
     "Finds a film, collects what people say about it, scores how they feel, and recommends what "
     "to watch next. Downloads the tweets of an account, classifies and polishes them, and posts "
-    "what is approved, each once. Tells callbacks what happened. This product uses the TMDB API "
-    "but is not endorsed or certified by TMDB."
+    "what is approved, each once. Tells callbacks what happened. A request may name itself with "
+    "x-correlation-id (up to 128 letters, digits and . _ : / -); every answer says the name under "
+    "which the log knows it. This product uses the TMDB API but is not endorsed or certified by "
+    "TMDB."
 )
 
 EVERY_ROUTES_PROBLEMS = (422, 500, 503)

@@ -103,6 +103,21 @@ ROUTES = (
     ),
     Route(
         "POST",
+        "/api/orchestrator/providers/{provider}/reopen",
+        "providers.reopen",
+        {200: "Reopened"},
+        problems=(400, 404, 413, 415),
+    ),
+    Route("GET", "/api/orchestrator/queue", "backfill.queue", {200: "QueuePage"}, problems=(400,)),
+    Route(
+        "POST",
+        "/api/orchestrator/queue/run",
+        "backfill.run_queue",
+        {202: "Accepted"},
+        problems=(400, 413, 415),
+    ),
+    Route(
+        "POST",
         "/workflow/execute",
         "runs.execute",
         {202: "Accepted"},
@@ -145,6 +160,13 @@ ROUTES = (
     ),
     Route(
         "POST",
+        "/workflow/approvals/{approval_id}/check",
+        "approvals.check",
+        {200: "TextCheck"},
+        problems=(400, 404, 413, 415),
+    ),
+    Route(
+        "POST",
         "/workflow/{workflow_id}/cancel",
         "executions.cancel",
         {200: "WorkflowStatus"},
@@ -159,6 +181,7 @@ ROUTES = (
     ),
     Route("DELETE", "/workflow/cleanup", "executions.cleanup", {200: "Cleaned"}),
     Route("GET", "/workflow/health", "health.health", {200: "Health"}, keyless=True),
+    Route("GET", "/movies", "films.known_movies", {200: "KnownMovies"}, problems=(400,)),
     Route("GET", "/movies/{tmdb_id}", "films.movie", {200: "MovieAnswer"}, problems=(404,)),
     Route(
         "GET",

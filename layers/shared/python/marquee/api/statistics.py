@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from marquee.workflows.record import StepRecord, WorkflowRecord
+from marquee.workflows.record import Status, StepRecord, WorkflowRecord
 
 if TYPE_CHECKING:
     from marquee.api.answers import AutomationStats, TriggerEntry
+    from marquee.events.models import DomainEvent
 
 
 def automation_stats(
@@ -82,10 +84,21 @@ def _history(record: WorkflowRecord, joined_at: datetime | None) -> "Iterator[Tr
     entries = [
         TriggerEntry(what="started", name=record.trigger or "console", at=record.started_at),
         *(
-            TriggerEntry(what="published", name=event, at=record.ended_at or record.started_at)
-            for event in record.result.get("events", ())
+            TriggerEntry(what="published", name=event.detail_type, at=event.occurred_at)
+            for event in _published(record)
         ),
     ]
     if joined_at:
         entries.append(TriggerEntry(what="joined", name="api", at=joined_at))
     yield from sorted(entries, key=lambda entry: entry.at)
+
+
+def _published(record: WorkflowRecord) -> "list[DomainEvent]":
+    """What the outbox says of the execution's end; nothing where an older release wrote it."""
+    from marquee.coordination.outbox import record_events
+    from marquee.events.outbox import UNREADABLE
+
+    if record.ended_at:
+        with suppress(*UNREADABLE):
+            return list(record_events({"status": Status.RUNNING}, record.model_dump(mode="json")))
+    return []

@@ -18,13 +18,11 @@ from datetime import datetime, timedelta
 from itertools import batched
 from math import ceil, floor, log, sqrt
 from threading import Thread
-from typing import Any
 from uuid import uuid4
 from zlib import crc32
 
 from marquee import aws
 from marquee.clock import now
-from marquee.errors import StoreUnavailable
 from marquee.gateway.callers import Caller, calling_as
 from marquee.observability import MAX_METRIC_VALUES, Tally, emit, logger, tallying
 from marquee.settings import Settings, settings
@@ -42,12 +40,6 @@ GROWTH = 1.25
 
 PERCENTILE_ERROR = sqrt(GROWTH) - 1
 """Relative, of durations from 1 ms on: 11.8 %. Shorter ones count as 1 ms."""
-
-MOST_KEYS = 100
-"""Of one BatchGetItem."""
-
-MAX_TURNS = 5
-"""Of asking again for what a throttled table left out."""
 
 OK = "ok"
 """Stands where an error's class would."""
@@ -164,22 +156,11 @@ class HourlyCounters:
         read: dict[datetime, Counter[Name]] = {hour: Counter() for hour in hours}
         hour_of_key = {_key(hour, n)["pk"]: hour for hour in hours for n in range(SHARDS)}
         keys = [_key(hour, n) for hour in hours for n in range(SHARDS)]
-        for some in batched(keys, MOST_KEYS, strict=False):
-            for item in self._items(some):
-                read[hour_of_key[item.pop("pk")]].update(
-                    {tuple(name.split("|")): int(item[name]) for name in item.keys() - _NO_COUNTERS}
-                )
+        for item in aws.items_at(self._table, keys):
+            read[hour_of_key[item.pop("pk")]].update(
+                {tuple(name.split("|")): int(item[name]) for name in item.keys() - _NO_COUNTERS}
+            )
         return read
-
-    def _items(self, keys: Sequence[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
-        asked: Any = {self._table: {"Keys": list(keys)}}
-        for _ in range(MAX_TURNS):
-            answer = aws.dynamodb().batch_get_item(RequestItems=asked)
-            yield from answer["Responses"][self._table]
-            asked = answer.get("UnprocessedKeys")
-            if not asked:
-                return
-        raise StoreUnavailable(f"{self._table}: throttled {MAX_TURNS} times in a row")
 
 
 _NO_COUNTERS = {"sk", "expires_at"}

@@ -121,6 +121,32 @@ class Health:
         return replace(health, opened_at=now, probe_at=now + sensitivity.interval_seconds)
 
 
+@dataclass(frozen=True)
+class Diagnosis:
+    """A breaker as people look at it."""
+
+    state: State
+    failure_share: float | None
+    """Of the calls that were counted in the window; None where none was."""
+    opened_at: datetime | None
+    """None while it is closed."""
+    retry_at: datetime | None
+    """When the next probe may go, while it is not closed."""
+
+
+def diagnosed(item: Item, at: datetime, sensitivity: Sensitivity | None = None) -> Diagnosis:
+    """The breaker of which ``item`` is the row, empty where there is none."""
+    health = Health.of(item, at, sensitivity or Sensitivity())
+    calls = sum(health.calls.values())
+    is_open = bool(health.opened_at)
+    return Diagnosis(
+        health.state(at),
+        round(sum(health.failures.values()) / calls, 4) if calls else None,
+        datetime.fromtimestamp(health.opened_at, UTC) if is_open else None,
+        datetime.fromtimestamp(health.probe_at, UTC) if is_open else None,
+    )
+
+
 class Breakers:
     """The breakers in CoordinationTable, one for each provider and endpoint."""
 
@@ -130,7 +156,7 @@ class Breakers:
 
     def ask(self, provider: str, endpoint: str, *, now: datetime) -> Pass:
         """Whether a call may be made now. Raises StoreUnavailable: then none is made."""
-        key = _key(provider, endpoint)
+        key = key_of(provider, endpoint)
         item, at = look(self._rows, key, now=now)
         health = Health.of(item, at, self._sensitivity)
         if not health.opened_at:
@@ -180,14 +206,14 @@ class Breakers:
             return after.item(at), bool(after.opened_at)
 
         try:
-            return change(self._rows, _key(provider, endpoint), decide, now=now).result
+            return change(self._rows, key_of(provider, endpoint), decide, now=now).result
         except StoreUnavailable:
             logger.warning("breaker not told", provider=provider, endpoint=endpoint, failed=failed)
             return False
 
     def state(self, provider: str, endpoint: str, *, now: datetime) -> State:
         """How it stands."""
-        item, at = look(self._rows, _key(provider, endpoint), now=now)
+        item, at = look(self._rows, key_of(provider, endpoint), now=now)
         return Health.of(item, at, self._sensitivity).state(at)
 
 
@@ -199,7 +225,8 @@ def is_outage(error: Exception | None) -> bool:
     return isinstance(error, UpstreamTimeout | UpstreamUnavailable)
 
 
-def _key(provider: str, endpoint: str) -> Key:
+def key_of(provider: str, endpoint: str) -> Key:
+    """Where a breaker's row lies."""
     return Key(f"BREAKER#{provider}", endpoint)
 
 

@@ -4,10 +4,12 @@ import logging
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from marquee.clock import in_utc, now
 from marquee.errors import (
     CredentialsRefused,
     CreditsDepleted,
@@ -186,12 +188,10 @@ def raise_for_status(provider: str, endpoint: str, response: HttpAnswer) -> None
     status = response.status_code
     if 200 <= status < 300:
         return
+    retry_at = _retry_at(status, response.headers)
     if status == 429:
         raise RateLimited(
-            "rate limit reached",
-            provider=provider,
-            endpoint=endpoint,
-            reset_at=_reset_at(response.headers),
+            "rate limit reached", provider=provider, endpoint=endpoint, retry_at=retry_at
         )
     kind = _BY_STATUS.get(status, UpstreamRefused if 400 <= status < 500 else UpstreamUnavailable)
     said = _said(response)
@@ -203,6 +203,7 @@ def raise_for_status(provider: str, endpoint: str, response: HttpAnswer) -> None
         provider=provider,
         endpoint=endpoint,
         status=status,
+        retry_at=retry_at,
     )
 
 
@@ -220,14 +221,39 @@ def _said(response: HttpAnswer) -> str:
     return ""
 
 
-def _reset_at(headers: Mapping[str, str]) -> datetime | None:
-    """When the window opens again: X says epoch seconds, Mastodon an ISO time, others seconds."""
-    value = headers.get("x-rate-limit-reset") or headers.get("ratelimit-reset")
+def _retry_at(status: int, headers: Mapping[str, str]) -> datetime | None:
+    """When the upstream says that it may be asked again; None where it does not.
+
+    Retry-After, in seconds or as an HTTP date (by the upstream's own clock), else the reset of its
+    quota where that is used up: X says epoch seconds, Mastodon an ISO time.
+    """
+    after = headers.get("retry-after", "")
     try:
-        if value:
-            return datetime.fromtimestamp(int(value), UTC)
-        return datetime.fromisoformat(headers["x-ratelimit-reset"])
-    except (KeyError, ValueError, OverflowError, OSError):
+        if after.isdecimal():
+            return now() + timedelta(seconds=int(after))
+        if after:
+            there = headers.get("date")
+            ahead = in_utc(parsedate_to_datetime(there)) - now() if there else timedelta(0)
+            return in_utc(parsedate_to_datetime(after)) - ahead
+    except (ValueError, OverflowError):
+        pass
+    if status == 429 or _quota(headers, "remaining") == "0":
+        return _moment(_quota(headers, "reset"))
+    return None
+
+
+def _quota(headers: Mapping[str, str], part: str) -> str:
+    """What a header says of the quota, in the spelling of whichever upstream."""
+    names = (f"x-rate-limit-{part}", f"ratelimit-{part}", f"x-ratelimit-{part}")
+    return next((headers[name] for name in names if headers.get(name)), "")
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        if text.isdecimal():
+            return datetime.fromtimestamp(int(text), UTC)
+        return in_utc(datetime.fromisoformat(text))
+    except (ValueError, OverflowError, OSError):
         return None
 
 

@@ -11,7 +11,7 @@ policy's calls arrive, which holds against fixed windows of any phase and agains
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -72,6 +72,9 @@ REAL_LIMITS: Mapping[str, tuple[int, int]] = {
 """Calls and seconds by the vendors' documents of 2026: X's per user, the lower where there are two;
 TMDB's is soft; OpenAI's is that of the lowest paid tier. A name without an endpoint is for all."""
 
+PROVIDERS = frozenset(name.partition("/")[0] for name in REAL_LIMITS)
+"""All there are: a call of another is refused."""
+
 _TELLING = frozenset({"x"})
 """Who says what is left, and may share a credential with other programs: a burst has a scout."""
 
@@ -131,6 +134,17 @@ class Policies:
         """The policy by which the call is booked; None where it needs no slot."""
         named = {f"{provider}/{endpoint}", provider} & {*self._given}
         return self.of(provider, endpoint, credential) if named or provider in BOOKED else None
+
+    def all_booked(
+        self, called: Iterable[tuple[str, str]], credential: str = APP
+    ) -> tuple[Policy, ...]:
+        """Every policy by which calls are booked, by its name here or by an endpoint ``called``."""
+        named = (name.partition("/") for name in (*REAL_LIMITS, *self._given))
+        # X limits each endpoint by itself: its name alone is no policy.
+        pairs = {(provider, endpoint or "*") for provider, _, endpoint in named}
+        pairs = {*pairs, *called} - {("x", "*")}
+        policies = (self.booked(*pair, credential) for pair in sorted(pairs))
+        return tuple({policy.key: policy for policy in policies if policy}.values())
 
     def of(self, provider: str, endpoint: str, credential: str = APP) -> Policy:
         """The policy; an unknown provider raises Misconfigured: no limit is ever guessed.
@@ -538,21 +552,26 @@ class Quota:
     def view(self, policy: Policy, *, now: datetime) -> View:
         """How the quota stands."""
         item, at = look(self._rows, policy.key, now=now)
-        ledger, tick = _opened(item, policy, at)
-        used = sum(begun > tick - ledger.seconds for begun in ledger.begun)
-        left = ledger.calls - used
-        blocked = tick <= ledger.reset
-        if blocked:
-            left = min(left, max(0, ledger.ceiling - ledger.count))
-        return View(
-            ledger.calls,
-            ledger.seconds,
-            used,
-            left,
-            len(ledger.queue),
-            _slot(ledger.earliest(tick)).at,
-            _slot(ledger.reset).at if blocked and left == 0 else None,
-        )
+        return viewed(item, policy, at)
+
+
+def viewed(item: Item, policy: Policy, at: datetime) -> View:
+    """The quota of which ``item`` is the row, empty where there is none."""
+    ledger, tick = _opened(item, policy, at)
+    used = sum(begun > tick - ledger.seconds for begun in ledger.begun)
+    left = ledger.calls - used
+    blocked = tick <= ledger.reset
+    if blocked:
+        left = min(left, max(0, ledger.ceiling - ledger.count))
+    return View(
+        ledger.calls,
+        ledger.seconds,
+        used,
+        left,
+        len(ledger.queue),
+        _slot(ledger.earliest(tick)).at,
+        _slot(ledger.reset).at if blocked and left == 0 else None,
+    )
 
 
 def _opened(item: Item, policy: Policy, at: datetime) -> tuple[Ledger, int]:

@@ -4,7 +4,7 @@ Executions run on many hosts whose clocks disagree; what they share is the table
 with every answer what time it is. That is the clock quotas and breakers go by.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
-from marquee.aws import STORE_ERRORS, as_store_error, from_item
+from marquee.aws import STORE_ERRORS, as_store_error, from_item, items_at
 from marquee.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -105,6 +105,18 @@ class DynamoRows:
         except STORE_ERRORS as error:
             raise as_store_error(error) from error
         return Swap(True, _said_at(answer))
+
+    def at_once(self, keys: Collection[Key]) -> dict[Key, Item]:
+        """Those of the rows that there are (consistent read), in few requests.
+
+        Raises StoreUnavailable.
+        """
+        try:
+            asked = [key._asdict() for key in keys]
+            items = map(from_item, items_at(self._table.name, asked, consistent=True))
+            return {Key(item["pk"], item["sk"]): item for item in items}
+        except STORE_ERRORS as error:
+            raise as_store_error(error) from error
 
 
 def change[T](rows: Rows, key: Key, decide: Decide[T], *, now: datetime) -> Changed[T]:

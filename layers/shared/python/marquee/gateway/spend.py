@@ -25,8 +25,11 @@ KEY = Key("SPEND", "USD")
 TOTAL = "total"
 """Stands for all providers together."""
 
-WARNING_SHARE = 0.8
+WARNING_PERCENT = 80
 """Of a cap: whoever reaches it is told once in that day or month."""
+
+WHOLE_PERCENT = 100
+"""Likewise whoever is the first to be refused by it."""
 
 RESERVED_FOR = timedelta(minutes=5)
 """Longer than any function runs."""
@@ -91,12 +94,20 @@ def _cap(part: str) -> Cap:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A cap of which WARNING_SHARE is used up now, said once a period: the event's content."""
+    """A cap of which so much is used up now, said once a period."""
 
     scope: str
     period: str
+    """The day or month."""
     cap_usd: float
     used_usd: float
+    percent: int = WARNING_PERCENT
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "Threshold":
+        """As the row holds it."""
+        cap, used = facts["cap"] / _MICRO, facts["used"] / _MICRO
+        return cls(facts["scope"], facts["period"], cap, used, facts["percent"])
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,16 @@ class Budget:
     reserved_usd: float
     resets_at: datetime
 
+    @property
+    def left_usd(self) -> float:
+        """What may still be reserved; a call that cost more than was known leaves 0."""
+        return max(0.0, self.cap.usd - self.spent_usd - self.reserved_usd)
+
+    @property
+    def share(self) -> float:
+        """Of the cap, what is spent or reserved; 1 of a cap of nothing."""
+        return (self.spent_usd + self.reserved_usd) / self.cap.usd if self.cap.usd else 1.0
+
 
 @dataclass(frozen=True)
 class Account:
@@ -132,31 +153,34 @@ class Account:
     """By period, by provider."""
     reserved: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By holder: provider, micro, expires (epoch seconds)."""
-    warned: tuple[str, ...] = ()
-    """The caps of the current periods whose threshold has been said."""
+    reached: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The thresholds of the current periods that have been said; ``at``: when."""
     closed: Mapping[str, str] = field(default_factory=dict)
     """Providers that an operator has to reopen, and why."""
 
     @classmethod
     def of(cls, item: Item, at: datetime) -> "Account":
         """The row's content, with dead reservations charged and new periods begun after that."""
-        names = ("names", "spent", "reserved", "warned", "closed")
+        names = ("names", "spent", "reserved", "reached", "closed")
         account = cls(**{name: item[name] for name in names if name in item})
         for holder, held in account.reserved.items():
             if held["expires"] < at.timestamp():
                 account = account.settled(holder, held["micro"])
-        return replace(account, warned=tuple(account.warned))._in_periods_of(at)
+        return account._in_periods_of(at)
 
     def item(self, at: datetime) -> Item:
-        """The row that holds it."""
-        return {
+        """The row that holds it; one with ``reached_at`` holds what the outbox may have to say."""
+        row: dict[str, Any] = {
             "names": dict(self.names),
             "spent": {period: dict(sums) for period, sums in self.spent.items()},
             "reserved": {holder: dict(held) for holder, held in self.reserved.items()},
-            "warned": list(self.warned),
+            "reached": {name: dict(facts) for name, facts in self.reached.items()},
             "closed": dict(self.closed),
             "expires_at": int((at + KEPT_FOR).timestamp()),
         }
+        if self.reached:
+            row["reached_at"] = max(facts["at"] for facts in self.reached.values())
+        return row
 
     def spent_in(self, cap: Cap) -> int:
         """Microdollars."""
@@ -190,20 +214,34 @@ class Account:
         left = {name: held for name, held in self.reserved.items() if name != holder}
         return replace(self, spent=spent, reserved=left)
 
-    def with_warnings(self, caps: Iterable[Cap]) -> tuple["Account", tuple[Threshold, ...]]:
-        """The thresholds reached that have not been said, and the account that knows they are."""
-        reached = [
-            cap
-            for cap in caps
-            if self.used_in(cap) >= max(1, cap.micro * WARNING_SHARE)
-            and _warning(cap) not in self.warned
-        ]
-        warned = (*self.warned, *(_warning(cap) for cap in reached))
-        said = tuple(
-            Threshold(cap.scope, self.names[cap.period], cap.usd, self.used_in(cap) / _MICRO)
-            for cap in reached
-        )
-        return replace(self, warned=warned), said
+    def with_warnings(
+        self, caps: Iterable[Cap], at: datetime
+    ) -> tuple["Account", tuple[Threshold, ...]]:
+        """The caps nearly used up that have not been said, and the account that knows they are."""
+        account, said = self, tuple[Threshold, ...]()
+        for cap in caps:
+            if self.used_in(cap) >= max(1, cap.micro * WARNING_PERCENT / 100):
+                account, more = account.with_reached(cap, WARNING_PERCENT, at)
+                said = (*said, *more)
+        return account, said
+
+    def with_reached(
+        self, cap: Cap, percent: int, at: datetime
+    ) -> tuple["Account", tuple[Threshold, ...]]:
+        """So much of the cap is used up; nothing more where that has been said."""
+        name = f"{cap.period} {cap.scope} {percent}"
+        if name in self.reached:
+            return self, ()
+        facts = {
+            "scope": cap.scope,
+            "period": self.names[cap.period],
+            "cap": cap.micro,
+            "used": self.used_in(cap),
+            "percent": percent,
+            "at": at.isoformat(),
+        }
+        said = (Threshold.of(facts),)
+        return replace(self, reached={**self.reached, name: facts}), said
 
     def _in_periods_of(self, at: datetime) -> "Account":
         account = self
@@ -215,7 +253,11 @@ class Account:
                     account,
                     names={**account.names, str(period): name},
                     spent={**account.spent, str(period): {}},
-                    warned=tuple(w for w in account.warned if not w.startswith(f"{period} ")),
+                    reached={
+                        name: facts
+                        for name, facts in account.reached.items()
+                        if not name.startswith(f"{period} ")
+                    },
                 )
         return account
 
@@ -256,9 +298,11 @@ class Spend:
                     continue
                 used = without.used_in(cap)
                 if used + micro > cap.micro:
-                    return None, _refused(cap, used, micro, at)
+                    account, said = account.with_reached(cap, WHOLE_PERCENT, at)
+                    refused = replace(_refused(cap, used, micro, at), thresholds=said)
+                    return account.item(at) if said else None, refused
             account = without.with_reserved(holder, provider, micro, at)
-            account, thresholds = account.with_warnings(self._caps)
+            account, thresholds = account.with_warnings(self._caps, at)
             return account.item(at), Reservation(True, thresholds=thresholds)
 
         return change(self._rows, KEY, decide, now=now).result
@@ -273,7 +317,8 @@ class Spend:
             account = Account.of(item, at)
             if holder not in account.reserved:
                 return None, ()
-            account, said = account.settled(holder, _micro(actual_usd)).with_warnings(self._caps)
+            account = account.settled(holder, _micro(actual_usd))
+            account, said = account.with_warnings(self._caps, at)
             return account.item(at), said
 
         return change(self._rows, KEY, decide, now=now).result
@@ -305,21 +350,26 @@ class Spend:
     def budgets(self, *, now: datetime) -> tuple[Budget, ...]:
         """Every cap and what is left of it."""
         item, at = look(self._rows, KEY, now=now)
-        account = Account.of(item, at)
-        return tuple(
-            Budget(
-                cap,
-                account.spent_in(cap) / _MICRO,
-                account.reserved_in(cap) / _MICRO,
-                cap.period.end(at),
-            )
-            for cap in self._caps
-        )
+        return budgets_of(item, self._caps, at)
 
     def closed(self, *, now: datetime) -> Mapping[str, str]:
         """The providers that are closed, and why."""
         item, at = look(self._rows, KEY, now=now)
         return dict(Account.of(item, at).closed)
+
+
+def budgets_of(item: Item, caps: Iterable[Cap], at: datetime) -> tuple[Budget, ...]:
+    """Every cap and what is left of it, by the account of which ``item`` is the row."""
+    account = Account.of(item, at)
+    return tuple(
+        Budget(
+            cap,
+            account.spent_in(cap) / _MICRO,
+            account.reserved_in(cap) / _MICRO,
+            cap.period.end(at),
+        )
+        for cap in caps
+    )
 
 
 def _refused(cap: Cap, used: int, micro: int, at: datetime) -> Reservation:
@@ -329,10 +379,6 @@ def _refused(cap: Cap, used: int, micro: int, at: datetime) -> Reservation:
         f"reserved, and the call needs ${micro / _MICRO:.4f}"
     )
     return Reservation(False, reason, cap.period.end(at))
-
-
-def _warning(cap: Cap) -> str:
-    return f"{cap.period} {cap.scope}"
 
 
 def _micro(usd: float) -> int:

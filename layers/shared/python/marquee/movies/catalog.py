@@ -6,9 +6,10 @@
 ``MOVIE#<id>``        ``DETAILS``          the film's facts and related films (TTL)
 ``MOVIE#<id>``        ``ANALYSIS``         how people feel; indexed by its first genre
 ``MOVIE#<id>``        ``RECOMMENDATIONS``  what to watch next
+``MOVIE#<id>``        ``INTEREST``         who looks at it; indexed by when it is due again (TTL)
 ``REVIEWS#<id>``      ``TMDB``             the reviews that came with the details, as sent (TTL)
 ``QUERY#<words>``     ``RESULT``           which film a search meant (TTL)
-``TITLE#<title>``     ``MOVIE#<id>``       a known film under its normalized title
+``TITLE#<letter>``    ``<title>#<id>``     a known film under its normalized title, by its letter
 ====================  ===================  =====================================================
 """
 
@@ -18,11 +19,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.conditions import Key
+from boto3.dynamodb.conditions import Attr, Key
+from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict
 
 from marquee.aws import table, to_item
 from marquee.clock import Moment
+from marquee.movies.interest import KEPT_UP_FOR, Interest
 from marquee.movies.models import (
     Analysis,
     AnalyzedFilm,
@@ -36,8 +39,14 @@ from marquee.settings import DETAILS_KEPT_FOR, NO_MATCH_FRESH_FOR, Settings
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
+_DUE = "DUE"
+"""One partition of the index: written once a search, far below what a partition takes."""
+
 MAX_TITLE_MATCHES = 20
 """Films read for one title; the most namesakes known is below that."""
+
+TITLES_OF_A_FILM = 4
+"""That begin alike: "Dune", "Dune: Part One", "Dune 1"; so many are read for each that is shown."""
 
 
 class KnownFilm(BaseModel):
@@ -49,6 +58,7 @@ class KnownFilm(BaseModel):
     analysis: Analysis | None = None
     recommendations: tuple[Recommendation, ...] = ()
     recommended_at: Moment | None = None
+    interest: Interest | None = None
 
 
 class StoredAnswer(BaseModel):
@@ -107,8 +117,7 @@ class Catalog:
             for title_key in title_keys:
                 batch.put_item(
                     {
-                        "pk": f"TITLE#{title_key}",
-                        "sk": key,
+                        **_title_place(title_key, movie.tmdb_id),
                         "film": to_item(card),
                         "expires_at": expires_at,
                     }
@@ -124,10 +133,27 @@ class Catalog:
 
     def films_titled(self, title_key: str) -> list[MovieCard]:
         """The known films with that normalized title."""
+        return [
+            film
+            for title, film in self._titles(f"{title_key}#", MAX_TITLE_MATCHES)
+            if title == title_key
+        ]
+
+    def films_beginning(self, title_key: str, limit: int) -> list[MovieCard]:
+        """The known films with a title whose normalized form begins so, each once, by title."""
+        found = (film for _, film in self._titles(title_key, limit * TITLES_OF_A_FILM))
+        return list({film.tmdb_id: film for film in found}.values())[:limit]
+
+    def _titles(self, beginning: str, limit: int) -> list[tuple[str, MovieCard]]:
         answer = self._table.query(
-            KeyConditionExpression=Key("pk").eq(f"TITLE#{title_key}"), Limit=MAX_TITLE_MATCHES
+            KeyConditionExpression=Key("pk").eq(f"TITLE#{beginning[:1]}")
+            & Key("sk").begins_with(beginning),
+            Limit=limit,
         )
-        return [MovieCard.model_validate(item["film"]) for item in answer["Items"]]
+        return [
+            (str(item["sk"]).rpartition("#")[0], MovieCard.model_validate(item["film"]))
+            for item in answer["Items"]
+        ]
 
     def answer(self, query_key: str) -> StoredAnswer | None:
         """What an equal search found before, however old."""
@@ -182,8 +208,52 @@ class Catalog:
             }
         )
 
+    def interest(self, tmdb_id: int) -> Interest | None:
+        """Who looks at the film; None where nobody has of late."""
+        item = self._get(f"MOVIE#{tmdb_id}", "INTEREST")
+        return Interest.model_validate(item["interest"]) if item else None
+
+    def put_interest(self, interest: Interest, now: datetime) -> None:
+        """Store who looks at the film, and when it is due again.
+
+        Of two searches for one film that end at once, one may go uncounted.
+        """
+        due_at = interest.due_at(now)
+        latest = max(interest.searched_at, default=now)
+        self._table.put_item(
+            Item={
+                "pk": f"MOVIE#{interest.tmdb_id}",
+                "sk": "INTEREST",
+                "interest": to_item(interest.model_dump(mode="json", exclude_defaults=True)),
+                "expires_at": int((latest + KEPT_UP_FOR).timestamp()),
+                **({"refresh": _DUE, "due_at": due_at.isoformat()} if due_at else {}),
+            }
+        )
+
+    def due_films(self, now: datetime, limit: int) -> list[Interest]:
+        """The films whose reviews are to be collected again, the longest due first."""
+        answer = self._table.query(
+            IndexName="refresh_due",
+            KeyConditionExpression=Key("refresh").eq(_DUE) & Key("due_at").lte(now.isoformat()),
+            Limit=limit,
+        )
+        return [Interest.model_validate(item["interest"]) for item in answer["Items"]]
+
+    def put_off(self, tmdb_id: int, until: datetime) -> None:
+        """A film that is due is not before then; nothing for one that nobody looks at."""
+        try:
+            self._table.update_item(
+                Key={"pk": f"MOVIE#{tmdb_id}", "sk": "INTEREST"},
+                UpdateExpression="SET due_at = :until",
+                ConditionExpression=Attr("refresh").exists(),
+                ExpressionAttributeValues={":until": until.isoformat()},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+
     def known(self, tmdb_id: int) -> KnownFilm:
-        """Facts, analysis and recommendations of one film, in one query."""
+        """Facts, analysis, recommendations and interest of one film, in one query."""
         answer = self._table.query(KeyConditionExpression=Key("pk").eq(f"MOVIE#{tmdb_id}"))
         parts: dict[str, Any] = {}
         for item in answer["Items"]:
@@ -193,3 +263,8 @@ class Catalog:
     def _get(self, pk: str, sk: str) -> Any:
         # Consistent: a step reads what the step before it wrote a moment ago.
         return self._table.get_item(Key={"pk": pk, "sk": sk}, ConsistentRead=True).get("Item")
+
+
+def _title_place(title_key: str, tmdb_id: int) -> dict[str, str]:
+    """Titles of one letter lie together, so that those that begin alike can be listed."""
+    return {"pk": f"TITLE#{title_key[:1]}", "sk": f"{title_key}#{tmdb_id}"}

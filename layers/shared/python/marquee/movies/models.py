@@ -238,6 +238,8 @@ class SourceReport(Model):
     """In words, wherever the status is not ok."""
     deferred_until: Moment | None = None
     """The first slot that was free."""
+    expected_at: Moment | None = None
+    """Of a deferred source: by when it is collected, where there is quota and budget then."""
     fetched: int = 0
     new: int = 0
     duplicates: int = 0

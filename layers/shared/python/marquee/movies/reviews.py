@@ -15,10 +15,13 @@ from marquee.errors import (
     Deferred,
     Misconfigured,
     NotFound,
+    RateLimited,
     SpendRefused,
+    UpstreamError,
     UpstreamNotFound,
     UpstreamRefused,
 )
+from marquee.gateway.retries import LONGEST_TOLD
 from marquee.movies.catalog import Catalog
 from marquee.movies.models import Model, Review, ScoredReview, SetAside, SourceReport, SourceStatus
 from marquee.movies.near_duplicates import SeenTexts
@@ -73,8 +76,9 @@ def collect_reviews(
     """Ask ``source`` about a film; every record it gives is then stored, set aside or parked.
 
     In the report ``fetched`` is the sum of new, duplicates, irrelevant, set_aside and parked.
-    Raises what may have passed a few seconds later (a timeout, a 5xx, a rate limit, DynamoDB
-    refusing to be read, SQS), SlotAhead, and NotFound for a film that is not stored.
+    Raises what may have passed a few seconds later (a timeout, a 5xx, a rate limit that does not
+    say that it lasts, DynamoDB refusing to be read, SQS), SlotAhead, and NotFound for a film that
+    is not stored.
     """
     movie = catalog.movie(request.tmdb_id)
     if movie is None:
@@ -84,9 +88,11 @@ def collect_reviews(
     try:
         collected = source(SourceQuery(movie, request.max_reviews, cursor))
     except Deferred as error:
-        until = f", deferred until {error.at:%H:%M:%S} UTC" if error.at else ""
-        report = _report(request, SourceStatus.DEFERRED, reason=f"{error}{until}")
-        return report.model_copy(update={"deferred_until": error.at})
+        return _deferred(request, error, error.at)
+    except RateLimited as error:
+        if error.retry_at is None or error.retry_at <= now + LONGEST_TOLD:
+            raise
+        return _deferred(request, error, error.retry_at)
     except SpendRefused as error:
         return _report(request, SourceStatus.SKIPPED, reason=str(error))
     except _LASTING as error:
@@ -229,6 +235,14 @@ def _move_cursor(request: CollectReviewsInput, cursor: str, store: ReviewStore) 
         logger.warning("the cursor could not be stored", source=request.source, exc_info=True)
         return [f"DynamoDB refused to note how far {request.source} was read: {error}"]
     return []
+
+
+def _deferred(
+    request: CollectReviewsInput, error: UpstreamError, at: datetime | None
+) -> SourceReport:
+    until = f", deferred until {at:%H:%M:%S} UTC" if at else ""
+    report = _report(request, SourceStatus.DEFERRED, reason=f"{error}{until}")
+    return report.model_copy(update={"deferred_until": at})
 
 
 def _report(

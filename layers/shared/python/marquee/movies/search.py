@@ -1,14 +1,18 @@
 """FinishSearch, and what a search answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from marquee.events.publish import Bus, Event
+from marquee.aws import STORE_ERRORS
+from marquee.errors import StoreUnavailable
+from marquee.movies.backfill_queue import BackfillQueue, Reason, Wish
 from marquee.movies.catalog import Catalog
 from marquee.movies.find import FindMovieOutput
+from marquee.movies.interest import Interest
 from marquee.movies.models import (
     Analysis,
     Candidate,
@@ -19,6 +23,7 @@ from marquee.movies.models import (
     SourceStatus,
 )
 from marquee.movies.start import KIND
+from marquee.observability import logger
 from marquee.workflows.problems import CaughtError, Problem, listed
 from marquee.workflows.record import Status, WorkflowRecord, WorkflowRecords
 
@@ -55,11 +60,10 @@ class SearchSummary(BaseModel):
     sources: tuple[SourceReport, ...] = ()
     average_sentiment: float | None = None
     sample_size: int = 0
-    recommended: int = 0
+    recommended_ids: tuple[int, ...] = ()
+    """Films of TMDB, the best first."""
     missing: tuple[str, ...] = ()
     """What the result lacks and why, in words; empty where the status is SUCCEEDED."""
-    events: tuple[str, ...] = ()
-    """The events put on the bus."""
 
 
 class FinishSearchOutput(BaseModel):
@@ -75,11 +79,14 @@ def finish_search(
     request: FinishSearchInput,
     catalog: Catalog,
     records: WorkflowRecords,
-    bus: Bus,
+    queue: BackfillQueue,
     *,
     now: datetime,
 ) -> FinishSearchOutput:
-    """Close the record and announce the result; a search that has ended stays as it ended."""
+    """Close the record with the result; a search that has ended stays as it ended.
+
+    Sources that were deferred are queued first: no record says so of what is not.
+    """
     record = records.get(request.workflow_id, consistent=True)
     if record and record.status is not Status.RUNNING:
         return FinishSearchOutput(workflow_id=record.workflow_id, status=record.status)
@@ -92,22 +99,25 @@ def finish_search(
         report.report() if isinstance(report, FailedSource) else report
         for report in request.reports
     ]
+    if found.tmdb_id is not None:
+        interest = (known.interest if known else None) or Interest(tmdb_id=found.tmdb_id)
+        interest = _looked_at(interest, found, record, collected, now)
+        with _only_logged("who looks at a film"):
+            catalog.put_interest(interest, now)
+        with _only_logged("what is to be collected later"):
+            collected = _queued(collected, interest, request.workflow_id, record, queue, now)
     missing = _missing(found, collected, request.problems)
     status = Status.PARTIAL if missing else Status.SUCCEEDED
     reports = (*collected, *found.skipped)
     recommendations = known.recommendations if known else ()
-    events = _events(request.workflow_id, status, found, reports, analysis, recommendations)
     summary = SearchSummary(
         found=FoundMovie.model_validate(found.model_dump()),
         sources=reports,
         average_sentiment=analysis.average_sentiment if analysis else None,
         sample_size=analysis.sample_size if analysis else 0,
-        recommended=len(recommendations),
+        recommended_ids=tuple(film.tmdb_id for film in recommendations),
         missing=missing,
-        events=tuple(event.detail_type for event in events),
     )
-    # The events go first: a crash between the two repeats them; no search closes in silence.
-    bus.put(events)
     records.close(
         request.workflow_id,
         KIND,
@@ -119,8 +129,64 @@ def finish_search(
         workflow_id=request.workflow_id,
         status=status,
         tmdb_id=found.tmdb_id,
-        counts={"events": len(events)},
     )
+
+
+def _looked_at(
+    interest: Interest,
+    found: FoundMovie,
+    record: WorkflowRecord | None,
+    reports: Sequence[SourceReport],
+    now: datetime,
+) -> Interest:
+    """With this search in it; by the time that it began, so that a retry counts it once."""
+    named = interest.model_copy(update={"title": found.title or "", "year": found.year})
+    searched = named.searched(record.started_at if record else now)
+    gave = any(report.status in (SourceStatus.OK, SourceStatus.PARTIAL) for report in reports)
+    return searched.collected(now) if gave else searched
+
+
+def _queued(
+    reports: list[SourceReport],
+    interest: Interest,
+    workflow_id: str,
+    record: WorkflowRecord | None,
+    queue: BackfillQueue,
+    now: datetime,
+) -> list[SourceReport]:
+    """The reports, those of deferred sources saying that they are queued, and until when."""
+    deferred = [report for report in reports if report.status is SourceStatus.DEFERRED]
+    if not deferred:
+        return reports
+    slots = [report.deferred_until for report in deferred if report.deferred_until]
+    wish = Wish(
+        tmdb_id=interest.tmdb_id,
+        title=interest.title,
+        year=interest.year,
+        reason=Reason.DEFERRED,
+        sources=tuple(report.source for report in deferred),
+        workflow_id=workflow_id,
+        popularity=interest.popularity(now),
+        max_reviews=int((record.input if record else {}).get("max_reviews", 10)),
+        not_before=min(slots) if len(slots) == len(deferred) else None,
+    )
+    at = queue.expected_at(queue.add(wish, now), now)
+    return [_with_promise(report, at) if report in deferred else report for report in reports]
+
+
+def _with_promise(report: SourceReport, at: datetime | None) -> SourceReport:
+    when = f", and expected by {at:%H:%M} UTC" if at else ""
+    reason = f"{report.reason}; it is queued{when}"
+    return report.model_copy(update={"reason": reason, "expected_at": at})
+
+
+@contextmanager
+def _only_logged(what: str) -> Iterator[None]:
+    """A store that fails here costs nobody a result."""
+    try:
+        yield
+    except (StoreUnavailable, *STORE_ERRORS):
+        logger.exception("could not be stored", what=what)
 
 
 def _close_failed(
@@ -139,38 +205,15 @@ def _missing(
     if found.stale:
         hours = found.age_seconds / 3600
         missing.append(f"facts of the film: TMDB did not answer, they are {hours:.0f} h old")
-    missing += [
-        f"reviews from {report.source}: {report.reason or report.status.value}"
-        for report in reports
-        if report.status is not SourceStatus.OK
-    ]
+    missing += [lack for report in reports if (lack := lack_of(report))]
     return (*missing, *map(str, problems))
 
 
-def _events(
-    workflow_id: str,
-    status: Status,
-    found: FoundMovie,
-    reports: Sequence[SourceReport],
-    analysis: Analysis | None,
-    recommendations: Sequence[Recommendation],
-) -> list[Event]:
-    about = {"workflow_id": workflow_id, "tmdb_id": found.tmdb_id, "title": found.title}
-    completed = Event(
-        "MovieSearchCompleted",
-        {
-            **about,
-            "status": status.value,
-            "message": found.message,
-            "average_sentiment": analysis.average_sentiment if analysis else None,
-            "sample_size": analysis.sample_size if analysis else 0,
-            "sources": {report.source: report.status.value for report in reports},
-        },
-    )
-    if not recommendations:
-        return [completed]
-    recommended = [film.tmdb_id for film in recommendations]
-    return [completed, Event("RecommendationGenerated", {**about, "recommended": recommended})]
+def lack_of(report: SourceReport) -> str:
+    """What a search lacks by this source; empty where that is nothing."""
+    if report.status is SourceStatus.OK:
+        return ""
+    return f"reviews from {report.source}: {report.reason or report.status.value}"
 
 
 class SearchResult(BaseModel):

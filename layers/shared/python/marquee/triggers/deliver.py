@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from marquee.aws import STORE_ERRORS
 from marquee.errors import MarqueeError
-from marquee.observability import emit, logger
+from marquee.observability import CORRELATION_HEADER, CORRELATION_ID, emit, logger
 from marquee.settings import Secrets
 from marquee.triggers.callback import Outcome, Post
 from marquee.triggers.models import Attempt, Delivery, DeliveryStatus, Trigger
@@ -155,6 +155,8 @@ class _Delivering:
         body = delivery.payload.encode()
         seconds = int(at.timestamp())
         headers = signed_headers(secret, delivery.delivery_id, seconds, body)
+        if CORRELATION_ID.fullmatch(delivery.correlation_id):
+            headers[CORRELATION_HEADER] = delivery.correlation_id
         return self._post(trigger.url, headers, body)
 
     def _give_up(self, record: Mapping[str, Any], delivery: Delivery, outcome: Outcome) -> bool:

@@ -45,7 +45,8 @@ class BusEvent(BaseModel):
     @property
     def correlation_id(self) -> str:
         """What the lines of the log have in common."""
-        return str(self.detail.get("workflow_id") or self.event_id)
+        detail = self.detail
+        return str(detail.get("correlation_id") or detail.get("workflow_id") or self.event_id)
 
 
 class Matched(BaseModel):

@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from marquee.aws import STORE_ERRORS, as_store_error, client, from_item, to_item
 from marquee.clock import Moment
 from marquee.errors import BadInput, Conflict, Misconfigured, NotFound, StoreUnavailable
-from marquee.events.publish import Bus, Event
 from marquee.gateway.prices import X_POST_CREATED_USD, X_POST_WITH_URL_CREATED_USD
 from marquee.settings import Settings
 from marquee.tweets.ledger import PostLedger
@@ -131,6 +130,13 @@ class Approval(Model):
     def next(self, **fields: Any) -> "Approval":
         """The approval with other ``fields``; its next version."""
         return self.model_copy(update={**fields, "version": self.version + 1})
+
+
+class CheckedText(Verdict):
+    """What the output policy says of a text that somebody would have posted, and its price."""
+
+    has_url: bool
+    price_usd: float
 
 
 class Tasks(Protocol):
@@ -366,7 +372,7 @@ def asked(
     now: datetime,
 ) -> Approval:
     """The question whether ``proposed`` may be posted, as it is held."""
-    has_url = bool(url_spans(proposed or ""))
+    has_url, price_usd = _priced(proposed or "")
     return Approval(
         account=tweet.account,
         tweet_id=tweet.tweet_id,
@@ -378,9 +384,15 @@ def asked(
         proposed=proposed,
         reason=reason,
         has_url=has_url,
-        price_usd=X_POST_WITH_URL_CREATED_USD if has_url else X_POST_CREATED_USD,
+        price_usd=price_usd,
         requested_at=now,
     )
+
+
+def _priced(text: str) -> tuple[bool, float]:
+    """Whether the text holds a link, and what X charges for it as a post, in USD."""
+    has_url = bool(url_spans(text))
+    return has_url, X_POST_WITH_URL_CREATED_USD if has_url else X_POST_CREATED_USD
 
 
 def request_approval(
@@ -388,7 +400,6 @@ def request_approval(
     run: Run,
     approvals: Approvals,
     policies: Policies,
-    bus: Bus,
     tasks: Tasks,
     *,
     now: datetime,
@@ -396,7 +407,7 @@ def request_approval(
     """Ask a person, and keep the token of the execution that waits for the answer.
 
     Where there is nothing to ask any more, the execution goes on at once. Asking again is asking
-    once, but for the event. Raises NotFound, StoreUnavailable.
+    once. Raises NotFound, StoreUnavailable.
     """
     tweets = TweetStore(approvals.rows)
     for _ in range(MAX_TURNS):
@@ -425,9 +436,25 @@ def request_approval(
             }
         )
         if approvals.wait(approval, request.task_token):
-            bus.put([_requested(approval)])
             return ApprovalRequested(tweet_id=tweet.tweet_id, state=approval.state)
     raise StoreUnavailable(f"asking about {request.tweet_id}: lost {MAX_TURNS} turns in a row")
+
+
+def check_text(
+    approval_id: str, text: str, approvals: Approvals, policies: Policies
+) -> CheckedText:
+    """Hold a text against the output policy as ``decide_approval`` would; changes nothing.
+
+    Raises NotFound.
+    """
+    account, _, tweet_id = approval_id.rpartition("-")
+    approval = approvals.get(account, tweet_id)
+    tweet = TweetStore(approvals.rows).get(account, tweet_id)
+    if approval is None or tweet is None:
+        raise NotFound(f"there is no approval {approval_id}")
+    verdict = _judged(tweet, text, approval.posting_account, policies)
+    has_url, price_usd = _priced(text)
+    return CheckedText(**verdict.model_dump(), has_url=has_url, price_usd=price_usd)
 
 
 def decide_approval(
@@ -530,21 +557,6 @@ def _judged(tweet: Tweet, text: str, posting_account: str, policies: Policies) -
     frame = frame_of(tweet, policies, own_account=posting_account)
     original = original_text(tweet, policies)
     return judge(original, text, frame, unsafe_words=policies.unsafe.words)
-
-
-def _requested(approval: Approval) -> Event:
-    detail = {
-        "approval_id": approval.approval_id,
-        "workflow_id": approval.workflow_id,
-        "account": approval.posting_account,
-        "source": approval.account,
-        "tweet_id": approval.tweet_id,
-        "type": approval.type.value if approval.type else None,
-        "reason": approval.reason,
-        "price_usd": approval.price_usd,
-        "expires_at": approval.expires_at.isoformat() if approval.expires_at else None,
-    }
-    return Event("ApprovalRequested", detail)
 
 
 def _numbered(approval: Approval, current: Approval | None) -> Approval:

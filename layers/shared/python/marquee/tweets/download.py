@@ -1,8 +1,9 @@
 """DownloadTweets: the posts of an account that are new since the last run, each stored once.
 
 A row ``#source`` beside the account's tweets holds its user id, which costs a read of its own, and
-the cursor: the newest post that was stored or left out. It moves only after storing. What is past
-``count`` is not lost: the oldest new posts are taken first, and the next run goes on behind them.
+the cursor: the newest post that was stored or left out. It moves only after storing, and says with
+each move what was stored: the outbox tells it. What is past ``count`` is not lost: the oldest new
+posts are taken first, and the next run goes on behind them.
 """
 
 import html
@@ -76,6 +77,11 @@ class Source(Model):
     account: str
     user_id: str
     since_id: str | None = None
+    stored: tuple[str, ...] = ()
+    """The tweets that the cursor moved over last, those that were left out apart."""
+    workflow_id: str | None = None
+    """The run that moved it."""
+    moved_at: Moment | None = None
     user_read_at: Moment
     version: int = Field(default=1, ge=1)
 
@@ -113,6 +119,7 @@ def download_tweets(
     x: XReader,
     wanted: Download,
     *,
+    workflow_id: str,
     now: datetime,
 ) -> StepOutput:
     """Store at most ``count`` new tweets of the run's account; see StepOutput.
@@ -134,6 +141,7 @@ def download_tweets(
         # Nobody asked for the account's whole past.
         posts = posts[-run.count :]
     stored: list[str] = []
+    moved_over: list[str] = []
     counts = {"read": len(timeline.posts), "downloaded": 0, "left_out": 0, "set_aside": 0}
     counts["behind"] = 0
     cursor = source.since_id
@@ -153,11 +161,20 @@ def download_tweets(
         )
         if unwanted or (run.is_own and ledger.has_made(run.account, tweet.tweet_id, tweet.text)):
             counts["left_out"] += 1
-        elif tweets.put(tweet):
-            stored.append(tweet.tweet_id)
+        else:
+            if tweets.put(tweet):
+                stored.append(tweet.tweet_id)
+            # One that is stored already is behind the cursor because a run died before moving it.
+            moved_over.append(tweet.tweet_id)
         cursor = str(_post_id(post))
     if cursor != source.since_id:
-        sources.put(source.model_copy(update={"since_id": cursor}), source)
+        moved = {
+            "since_id": cursor,
+            "stored": tuple(moved_over),
+            "workflow_id": workflow_id,
+            "moved_at": now,
+        }
+        sources.put(source.model_copy(update=moved), source)
     counts["downloaded"] = len(stored)
     told: dict[str, int | str] = {**counts}
     if timeline.has_more and source.since_id is not None:

@@ -1,12 +1,10 @@
 """FinishRun: what became of each tweet of a run, the balance, and the end of its record."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from marquee.events.publish import Bus, Event
 from marquee.observability import logger
 from marquee.tweets.approval import Approval, Approvals, ApprovalState
 from marquee.tweets.ledger import PostLedger, balance
@@ -19,8 +17,6 @@ from marquee.tweets.tweet_store import TweetStore
 from marquee.workflows.problems import Problem, listed
 from marquee.workflows.record import Status as RunStatus
 from marquee.workflows.record import WorkflowRecords
-
-_EVENTS_AT_ONCE = 10
 
 
 class FinishRunInput(BaseModel):
@@ -66,7 +62,6 @@ class RunSummary(Model):
     """Of the tweets of this run: post-worthy = posted + rejected + skipped + pending."""
     missing: tuple[str, ...] = ()
     """What failed, in words; empty where the status is SUCCEEDED."""
-    events: tuple[str, ...] = ()
 
 
 class FinishRunOutput(Model):
@@ -83,7 +78,6 @@ def finish_run(
     rows: Rows,
     policies: Policies,
     records: WorkflowRecords,
-    bus: Bus,
     *,
     now: datetime,
 ) -> FinishRunOutput:
@@ -133,7 +127,6 @@ def finish_run(
     statuses: dict[str, int] = {}
     for outcome in outcomes:
         statuses[outcome.status] = statuses.get(outcome.status, 0) + 1
-    events = _events(request.workflow_id, run, status, outcomes, statuses)
     summary = RunSummary(
         account=run.account,
         posting_account=run.posting_account,
@@ -143,11 +136,7 @@ def finish_run(
         posted_usd=round(sum(outcome.price_usd for outcome in outcomes), 6),
         balance=account.model_dump(),
         missing=missing,
-        events=tuple(dict.fromkeys(event.detail_type for event in events)),
     )
-    # The events go first: a crash between the two repeats them, and never ends a run in silence.
-    for first in range(0, len(events), _EVENTS_AT_ONCE):
-        bus.put(events[first : first + _EVENTS_AT_ONCE])
     records.close(
         request.workflow_id,
         KIND,
@@ -160,7 +149,7 @@ def finish_run(
     return FinishRunOutput(
         workflow_id=request.workflow_id,
         status=status,
-        counts={"tweets": len(outcomes), **counts, "events": len(events)},
+        counts={"tweets": len(outcomes), **counts},
     )
 
 
@@ -203,29 +192,3 @@ def _shortfall(entry: LedgerEntry) -> str | None:
             why = f" ({entry.reason})" if entry.reason else ""
             return f"the post of {entry.tweet_id} is {entry.state}{why}: the sweep goes on with it"
     return None
-
-
-def _events(
-    workflow_id: str,
-    run: Run,
-    status: RunStatus,
-    outcomes: Sequence[TweetOutcome],
-    statuses: dict[str, int],
-) -> list[Event]:
-    about = {"workflow_id": workflow_id, "account": run.posting_account, "source": run.account}
-    posted = [
-        Event(
-            "TweetPosted",
-            {
-                **about,
-                "tweet_id": outcome.tweet_id,
-                "post_id": outcome.post_id,
-                "type": outcome.type.value if outcome.type else None,
-                "price_usd": outcome.price_usd,
-            },
-        )
-        for outcome in outcomes
-        if outcome.status is Status.POSTED
-    ]
-    completed = {**about, "mode": run.mode.value, "status": status.value, "tweets": statuses}
-    return [*posted, Event("TweetPipelineCompleted", completed)]

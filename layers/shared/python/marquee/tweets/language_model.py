@@ -7,6 +7,7 @@ honest models honest and proves nothing: what comes out is judged by ``output_po
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ValidationError
@@ -23,12 +24,12 @@ from marquee.errors import (
     UpstreamUnavailable,
 )
 from marquee.gateway.admission import NOT_AT_ALL, Call, admitted
-from marquee.gateway.calls import http_client
 from marquee.gateway.prices import most_for_tokens
 from marquee.observability import Stopwatch, current_tally
 from marquee.settings import Secrets, Settings
 
 if TYPE_CHECKING:
+    import httpx2
     import openai
 
 # openai is imported at the first question: it costs 300 ms, and a run may have none to ask.
@@ -101,6 +102,14 @@ class LanguageModel(Protocol):
         Misconfigured for a bad key, StoreUnavailable."""
 
 
+@cache
+def connections() -> "httpx2.Client":
+    """What openai sends with, one for this process: warm invocations find the server connected."""
+    import openai
+
+    return openai.DefaultHttpxClient()
+
+
 @dataclass
 class OpenAi:
     """Any server that speaks OpenAI's Responses API; one attempt a question."""
@@ -126,7 +135,7 @@ class OpenAi:
             base_url=settings.openai_base_url,
             timeout=TIMEOUT_SECONDS,
             max_retries=0,
-            http_client=http_client(),
+            http_client=connections(),
         )
         prices = (
             settings.openai_usd_per_million_input_tokens,

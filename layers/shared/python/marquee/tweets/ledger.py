@@ -88,17 +88,19 @@ class PostLedger:
         item = self._rows.get(In.POSTS, account, row_key(tweet_id))
         return _entry(item) if item else None
 
-    def claim(self, account: str, tweet: Tweet, *, now: datetime) -> LedgerEntry:
+    def claim(
+        self, account: str, tweet: Tweet, *, workflow_id: str | None = None, now: datetime
+    ) -> LedgerEntry:
         """The entry of the tweet; where there is none it is made, its text frozen as it stands.
 
         A new one is CLAIMED, or SKIPPED where another tweet holds its text. The tweet must have
-        its final text.
+        its final text. ``workflow_id`` is the run that asks, if one does.
         """
         for _ in range(MAX_TURNS):
             existing = self.get(account, tweet.tweet_id)
             if existing:
                 return existing
-            entry = _claimed(account, tweet, now)
+            entry = _claimed(account, tweet, workflow_id, now)
             holder = self._rows.get(In.POSTS, account, _text_key(entry))
             if holder and not _may_hold(entry, holder):
                 reason = f"the text is that of tweet {holder['holder']}"
@@ -286,7 +288,7 @@ def _faults(entries: Mapping[str, LedgerEntry], tweet: Tweet) -> Iterator[str]:
         yield f"tweet {tweet.tweet_id} is {tweet.status}, its entry {entry.state}"
 
 
-def _claimed(account: str, tweet: Tweet, now: datetime) -> LedgerEntry:
+def _claimed(account: str, tweet: Tweet, workflow_id: str | None, now: datetime) -> LedgerEntry:
     if tweet.final_text is None:
         raise ValueError(f"tweet {tweet.tweet_id} has no final text")
     has_url = bool(url_spans(tweet.final_text))
@@ -294,6 +296,8 @@ def _claimed(account: str, tweet: Tweet, now: datetime) -> LedgerEntry:
         account=account,
         tweet_id=tweet.tweet_id,
         source=tweet.account,
+        type=tweet.type,
+        workflow_id=workflow_id,
         state=LedgerState.CLAIMED,
         text=tweet.final_text,
         text_hash=text_hash(tweet.final_text),

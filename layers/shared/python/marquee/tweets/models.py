@@ -13,9 +13,9 @@ MAX_HISTORY = 50
 
 
 class Model(BaseModel):
-    """Frozen; unknown fields are dropped."""
+    """Frozen; unknown fields are dropped; built at first use, as no step needs all of them."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class Status(StrEnum):
@@ -174,6 +174,10 @@ class LedgerEntry(Model):
     tweet_id: str
     source: str
     """The account whose tweet it is; often the same."""
+    type: TweetType | None = None
+    """The tweet's, when it was claimed."""
+    workflow_id: str | None = None
+    """The run that claimed it."""
     state: LedgerState
     text: str
     """Frozen at the claim: what is sent, however often, is these bytes."""

@@ -76,6 +76,8 @@ class PublishTweetInput(Model):
     source: str
     """Whose tweet it is."""
     tweet_id: str
+    workflow_id: str | None = None
+    """The run that asks, if one does."""
 
 
 def publish_tweet(
@@ -167,7 +169,7 @@ def _claimed(
     """The entry of an approved tweet; one whose approval was taken back is SKIPPED."""
     if entry is None:
         if tweet.status is Status.APPROVED and tweet.final_text is not None:
-            return ledger.claim(request.account, tweet, now=now)
+            return ledger.claim(request.account, tweet, workflow_id=request.workflow_id, now=now)
         # Another execution may have made an entry since, and changed the status with it.
         entry = ledger.get(request.account, request.tweet_id)
         if entry is None:

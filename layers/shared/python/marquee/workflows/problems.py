@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from marquee.errors import GivenUp
 from marquee.workflows.record import StepError, in_words
 
 
@@ -16,11 +17,16 @@ class CaughtError(BaseModel):
     cause: str = Field(default="", alias="Cause")
 
     def as_step_error(self) -> StepError:
-        """The error as a record holds it."""
-        return StepError(name=self.name, message=in_words(self.cause))
+        """The error as a record holds it: of one that was given up, the error itself."""
+        message = in_words(self.cause)
+        if self.name == GivenUp.__name__:
+            name, _, message = message.partition(": ")
+            return StepError(name=name, message=message)
+        return StepError(name=self.name, message=message)
 
     def __str__(self) -> str:
-        return f"{self.name}: {in_words(self.cause)}"
+        error = self.as_step_error()
+        return f"{error.name}: {error.message}"
 
 
 class Problem(BaseModel):

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from botocore.exceptions import ClientError
@@ -73,6 +74,17 @@ class FailedAttempt(BaseModel):
     error: StepError | None = None
 
 
+class LastFailure(BaseModel):
+    """What the attempt that begins knows of the latest one of its step that failed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    attempts: int = 1
+    error: StepError | None = None
+    fault: dict[str, Any] | None = None
+    """What it left for the next one."""
+
+
 class StepRecord(BaseModel):
     """One step of an execution; a step of a Map is called ``<state>/<item>``."""
 
@@ -99,6 +111,8 @@ class WorkflowRecord(BaseModel):
     trigger: str = ""
     rerun_of: str | None = None
     """The execution that this one repeats."""
+    correlation_id: str | None = None
+    """Of the request or event that set it off; from there on it is the ``workflow_id``."""
     input: dict[str, Any] = Field(default_factory=dict)
     started_at: Moment
     ended_at: Moment | None = None
@@ -106,6 +120,8 @@ class WorkflowRecord(BaseModel):
     result: dict[str, Any] = Field(default_factory=dict)
     """A summary in ids and counts; its shape belongs to the kind."""
     error: StepError | None = None
+    backfilled_at: Moment | None = None
+    """When what a PARTIAL one lacked had come, and made it SUCCEEDED."""
 
 
 class WorkflowRecords:
@@ -139,6 +155,7 @@ class WorkflowRecords:
         request: Mapping[str, Any],
         now: datetime,
         rerun_of: str | None = None,
+        correlation_id: str | None = None,
     ) -> None:
         """The execution is about to be started; changes nothing where the record is there."""
         changes: dict[str, Any] = {
@@ -147,19 +164,59 @@ class WorkflowRecords:
         }
         if rerun_of:
             changes["rerun_of = if_not_exists(rerun_of, :rerun_of)"] = rerun_of
+        if correlation_id:
+            kept = "correlation_id = if_not_exists(correlation_id, :correlation_id)"
+            changes[kept] = correlation_id
         self._update(workflow_id, kind, now, changes)
 
-    def write_step(
+    def begin_step(
         self, workflow_id: str, kind: str, name: str, step: StepRecord, now: datetime
+    ) -> LastFailure | None:
+        """The step ``name`` runs; None where no attempt has failed since it last succeeded.
+
+        The answer of the write tells, so it costs nothing to know.
+        """
+        before = self._put_step(workflow_id, kind, name, step, now, returning="ALL_OLD")
+        if before.get(f"{_STEP}{name}", {}).get("status") == Status.SUCCEEDED:
+            return None
+        failed = _failed_attempts(before, name)
+        return LastFailure.model_validate(failed[-1]) if failed else None
+
+    def write_step(
+        self,
+        workflow_id: str,
+        kind: str,
+        name: str,
+        step: StepRecord,
+        now: datetime,
+        *,
+        fault: Mapping[str, Any] | None = None,
     ) -> None:
-        """Where the step ``name`` stands now; a failed attempt is kept beside the next one."""
+        """Where the step ``name`` stands now; a failed attempt is kept beside the next one.
+
+        ``fault`` is what the next one is to know of it.
+        """
+        self._put_step(workflow_id, kind, name, step, now, fault=fault)
+
+    def _put_step(
+        self,
+        workflow_id: str,
+        kind: str,
+        name: str,
+        step: StepRecord,
+        now: datetime,
+        *,
+        fault: Mapping[str, Any] | None = None,
+        returning: Literal["NONE", "ALL_OLD"] = "NONE",
+    ) -> dict[str, Any]:
+        """The record as it was, where that is to be returned."""
         item = to_item(step.model_dump(mode="json", exclude_defaults=True))
         changes = {"#step = :step": item}
         names = {"#step": f"{_STEP}{name}"}
         if step.status is Status.FAILED:
-            changes["#failed = :failed"] = item
+            changes["#failed = :failed"] = {**item, "fault": to_item(fault)} if fault else item
             names["#failed"] = f"{_FAILED}{name}/{step.attempts}"
-        self._update(workflow_id, kind, now, changes, names=names)
+        return self._update(workflow_id, kind, now, changes, names=names, returning=returning)
 
     def close(
         self,
@@ -186,23 +243,72 @@ class WorkflowRecords:
         current_tally().workflows[kind, status] += 1
         return True
 
+    def amend(
+        self,
+        workflow_id: str,
+        kind: str,
+        result: Mapping[str, Any],
+        *,
+        complete: bool,
+        now: datetime,
+    ) -> bool:
+        """What an execution lacked has come; with ``complete`` nothing is missing any more.
+
+        False where the record is not PARTIAL: then it stays as it is.
+        """
+        changes = ["#result = :result"]
+        names = {"#result": "result", "#status": "status"}
+        values: dict[str, Any] = {":result": to_item(result), ":partial": Status.PARTIAL}
+        if complete:
+            changes += ["#status = :status", "kind_status = :kind_status", "backfilled_at = :now"]
+            values |= {
+                ":status": Status.SUCCEEDED,
+                ":kind_status": f"{kind}#{Status.SUCCEEDED}",
+                ":now": now.isoformat(),
+            }
+        try:
+            self._table.update_item(
+                Key={"workflow_id": workflow_id},
+                UpdateExpression=f"SET {', '.join(changes)}",
+                ConditionExpression="#status = :partial",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+            )
+        except ClientError as refusal:
+            if refusal.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
     def page(
         self,
         kind: str,
         *,
         status: Status | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int = 20,
         after: Mapping[str, Any] | None = None,
     ) -> tuple[list[WorkflowRecord], dict[str, Any] | None]:
-        """The newest executions of a kind first, without steps and result; and the next key."""
+        """The newest executions of a kind first, without steps and result; and the next key.
+
+        ``since`` and ``until`` bound when they started; both are within.
+        """
         index, key, value = (
             ("by_kind_and_status", "kind_status", f"{kind}#{status}")
             if status
             else ("by_kind", "kind", kind)
         )
+        condition: ConditionBase = Key(key).eq(value)
+        if since or until:
+            # "0" is before and "9" after the text of any time.
+            first, last = (
+                time.isoformat() if time else end for time, end in ((since, "0"), (until, "9"))
+            )
+            condition &= Key("started_at").between(first, last)
         query: dict[str, Any] = {
             "IndexName": index,
-            "KeyConditionExpression": Key(key).eq(value),
+            "KeyConditionExpression": condition,
             "ScanIndexForward": False,
             "Limit": limit,
         }
@@ -250,7 +356,8 @@ class WorkflowRecords:
         *,
         names: Mapping[str, str] | None = None,
         status: Status | None = None,
-    ) -> None:
+        returning: Literal["NONE", "ALL_OLD"] = "NONE",
+    ) -> dict[str, Any]:
         """Apply ``changes`` ("<path> = <expression with one :value>": value)."""
         values: dict[str, Any] = {
             ":kind": kind,
@@ -282,13 +389,16 @@ class WorkflowRecords:
             arguments["ConditionExpression"] = Attr("status").not_exists() | Attr("status").eq(
                 Status.RUNNING
             )
-        self._table.update_item(
+        answer = self._table.update_item(
             Key={"workflow_id": workflow_id},
             UpdateExpression=f"SET {expression}",
             ExpressionAttributeNames={**aliases, **(names or {})},
             ExpressionAttributeValues=values,
+            ReturnValues=returning,
             **arguments,
         )
+        before: dict[str, Any] = from_item(answer.get("Attributes", {}))
+        return before
 
 
 def _record(item: Mapping[str, Any]) -> WorkflowRecord:
@@ -304,8 +414,17 @@ def _record(item: Mapping[str, Any]) -> WorkflowRecord:
     for name, step in steps.items():
         step["failed_attempts"] = [
             attempt
-            for key, attempt in sorted(plain.items())
-            if key.rpartition("/")[0] == f"{_FAILED}{name}"
-            and attempt["ended_at"] != step.get("ended_at")
+            for attempt in _failed_attempts(plain, name)
+            if attempt["ended_at"] != step.get("ended_at")
         ]
     return WorkflowRecord.model_validate({**plain, "steps": steps})
+
+
+def _failed_attempts(plain: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Those of the step ``name``, in their order."""
+    numbered = [
+        (int(key.rpartition("/")[2]), attempt)
+        for key, attempt in plain.items()
+        if key.rpartition("/")[0] == f"{_FAILED}{name}"
+    ]
+    return [attempt for _, attempt in sorted(numbered, key=itemgetter(0))]

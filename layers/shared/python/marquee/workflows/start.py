@@ -153,6 +153,7 @@ def start_once(
             else:
                 answers = age <= STARTED_WITHIN
             if answers:
+                logger.info("execution joined", workflow_id=workflow_id, trigger=trigger)
                 return Started(workflow_id=workflow_id, joined=True)
         if _take(flights, flight_id, generation + 1, now):
             return begin(f"{kind}-{digest}-{generation + 1}", request)
@@ -207,7 +208,15 @@ def _begin(
     rerun_of: str | None,
 ) -> None:
     """Open the record, then start; a start that is refused closes the record as FAILED."""
-    records.open(workflow_id, kind, trigger=trigger, request=request, now=now, rerun_of=rerun_of)
+    records.open(
+        workflow_id,
+        kind,
+        trigger=trigger,
+        request=request,
+        now=now,
+        rerun_of=rerun_of,
+        correlation_id=logger.get_correlation_id(),
+    )
     logger.info("execution starts", workflow_id=workflow_id, trigger=trigger)
     try:
         executions.start(workflow_id, json.dumps(request, sort_keys=True))

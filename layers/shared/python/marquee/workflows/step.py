@@ -17,6 +17,7 @@ from marquee.clock import now
 from marquee.errors import BadInput
 from marquee.gateway.accounting import accounted
 from marquee.gateway.callers import Caller
+from marquee.gateway.retries import Fault
 from marquee.observability import Ended, Tally, logger, tallying
 from marquee.settings import settings
 from marquee.workflows.record import (
@@ -26,6 +27,7 @@ from marquee.workflows.record import (
     StepRecord,
     WorkflowRecords,
 )
+from marquee.workflows.retrying import Attempt
 
 type JsonObject = dict[str, Any]
 type Step = Callable[[JsonObject], JsonObject]
@@ -38,6 +40,10 @@ class Asking(BaseModel):
     workflow_id: str = Field(min_length=1, max_length=80)
     step: str = Field(min_length=1)
     attempt: int = Field(default=1, ge=1)
+    retry_when_told: bool = False
+    """Whether the state waits and comes again after RetryAhead."""
+    kind: str | None = None
+    """Of the workflow, where that is another than the one that the function was made for."""
 
     @property
     def caller(self) -> str:
@@ -63,7 +69,7 @@ def step(kind: str) -> Callable[[Step], Handler]:
             asking = _validated(Asking, event)
             caller = Caller(asking.caller, can_wait=True)
             with accounted(asking.step, attempt=asking.attempt, caller=caller) as whole:
-                return _run(function, kind, asking, event, whole)
+                return _run(function, asking.kind or kind, asking, event, whole)
 
         return handler
 
@@ -74,7 +80,9 @@ def _run(function: Step, kind: str, asking: Asking, event: JsonObject, whole: Ta
     """The attempt between the two writes of its record, which ``whole`` counts beside it."""
     records = WorkflowRecords.connect(settings())
     running = StepRecord(status=Status.RUNNING, started_at=now(), attempts=asking.attempt)
-    _write(records, kind, asking, running)
+    attempt = _begun(records, kind, asking, running)
+    running = running.model_copy(update={"attempts": attempt.number})
+    whole.attempt = attempt.number
     with tallying() as tally:
         try:
             output = function(event)
@@ -83,26 +91,44 @@ def _run(function: Step, kind: str, asking: Asking, event: JsonObject, whole: Ta
             logger.exception("step failed", step=asking.step, error=type(named).__name__)
             failure = StepError(name=type(named).__name__, message=str(named)[:MAX_MESSAGE])
             failed = _ended(running, Status.FAILED, tally.as_counts(), error=failure)
-            _close(records, kind, asking, failed, whole)
-            raise named from error
+            raised, fault = attempt.failed(named)
+            _close(records, kind, asking, failed, whole, fault)
+            raise raised from error
         finally:
             whole.add(tally)
+    attempt.succeeded(tally)
     counts = {**output.get("counts", {}), **tally.as_counts()}
     _close(records, kind, asking, _ended(running, Status.SUCCEEDED, counts), whole)
     return output
 
 
+def _begun(records: WorkflowRecords, kind: str, asking: Asking, running: StepRecord) -> Attempt:
+    """The attempt that begins, which the record now tells of."""
+    began, decides = running.started_at, asking.retry_when_told
+    try:
+        last = records.begin_step(asking.workflow_id, kind, asking.step, running, now())
+    except STORE_ERRORS:
+        logger.warning("the workflow record could not be written", exc_info=True)
+        return Attempt(asking.attempt, asking.attempt, began)
+    return Attempt.of(asking.attempt, last, began, decides=decides)
+
+
 def _close(
-    records: WorkflowRecords, kind: str, asking: Asking, ended: StepRecord, whole: Tally
+    records: WorkflowRecords,
+    kind: str,
+    asking: Asking,
+    ended: StepRecord,
+    whole: Tally,
+    fault: Fault | None = None,
 ) -> None:
-    _write(records, kind, asking, ended)
+    _write(records, kind, asking, ended, fault)
     state, took = asking.step.partition("/")[0], float(ended.duration_ms or 0)
     whole.steps.append(Ended(kind, state, ended.error.name if ended.error else "", took))
     logger.info(
         "step ended",
         step=asking.step,
         status=ended.status,
-        attempt=asking.attempt,
+        attempt=ended.attempts,
         duration_ms=ended.duration_ms,
         counts=ended.counts,
     )
@@ -140,8 +166,11 @@ def _ended(
     )
 
 
-def _write(records: WorkflowRecords, kind: str, asking: Asking, record: StepRecord) -> None:
+def _write(
+    records: WorkflowRecords, kind: str, asking: Asking, record: StepRecord, fault: Fault | None
+) -> None:
+    known = fault.model_dump(mode="json") if fault else None
     try:
-        records.write_step(asking.workflow_id, kind, asking.step, record, now())
+        records.write_step(asking.workflow_id, kind, asking.step, record, now(), fault=known)
     except STORE_ERRORS:
         logger.warning("the workflow record could not be written", exc_info=True)

@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError
 
 from marquee.clock import in_utc
 from marquee.errors import BadInput
+from marquee.gateway.prices import X_POST_READ_USD
 from marquee.movies.models import Movie, Review, SourceReport, SourceStatus
 from marquee.settings import Secrets, Settings
 
@@ -72,13 +73,33 @@ class Source:
     secrets: tuple[str, ...] = ()
     """SSM parameters below the prefix."""
     setting: str | None = None
+    endpoint: str = ""
+    """Under which its calls are counted; empty where it makes none: TMDB's reviews come with the
+    film."""
+    usd_per_review: float = 0.0
+    least_reviews: int = 0
+    """That it gives and charges for, however few are asked for."""
+
+    def most_usd(self, max_reviews: int) -> float:
+        """What collecting one film can cost."""
+        return self.usd_per_review * max(max_reviews, self.least_reviews)
 
 
 SOURCES = (
     Source("tmdb"),
-    Source("x", secrets=("x/bearer_token",)),
-    Source("bluesky", secrets=("bluesky/handle", "bluesky/app_password")),
-    Source("mastodon", setting="mastodon_base_url"),
+    Source(
+        "x",
+        secrets=("x/bearer_token",),
+        endpoint="tweets/search/recent",
+        usd_per_review=X_POST_READ_USD,
+        least_reviews=10,
+    ),
+    Source(
+        "bluesky",
+        secrets=("bluesky/handle", "bluesky/app_password"),
+        endpoint="app.bsky.feed.searchPosts",
+    ),
+    Source("mastodon", setting="mastodon_base_url", endpoint="timelines/tag"),
 )
 
 

@@ -1,0 +1,1 @@
+"""What stands above the workflows and below the API: the tables' outbox."""
