@@ -58,6 +58,7 @@ class RunningCloud:
         return api
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests of this folder to one worker: there is one laptop cloud for all of them."""
     folder = Path(__file__).parent

@@ -87,6 +87,7 @@ def test_the_deployed_template_differs_from_the_built_one_by_the_fit_only(
         "Runtime",
         "DefinitionUri",
         "Resource",
+        "EventArchive",
     }
 
 
