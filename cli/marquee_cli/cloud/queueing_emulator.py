@@ -7,6 +7,9 @@ the others wait for one of its workers. Started by path, with the emulator's own
 
 And so that a batch of a DynamoDB stream of which a function reports failures comes again: the
 emulator reads such reports for SQS alone, and would count the batch as done.
+
+And so that streams are read after a restart: the emulator saves how far they were read, but not
+their records, and would wait until there are as many again.
 """
 
 import json
@@ -21,6 +24,7 @@ SLOTS = max(8, 4 * (os.cpu_count() or 1))
 """Calls of one function at a time: most of them wait for an answer, few compute."""
 
 type Execute = Callable[[dict[str, Any], dict[str, Any], str], dict[str, Any]]
+type State = dict[str, Any]
 
 
 def queueing(execute: Execute, slots: int) -> Execute:
@@ -65,6 +69,16 @@ def _failures(answer: dict[str, Any]) -> list[Any]:
     return said.get("batchItemFailures", []) if isinstance(said, dict) else []
 
 
+def forgetting_streams(get_state: Callable[[], State]) -> Callable[[], State]:
+    """`get_state`, which gives what is saved of Lambda, without how far streams were read."""
+
+    def state_without_positions() -> State:
+        state = get_state()
+        return {name: state[name] for name in state if name != "dynamodb_stream_positions"}
+
+    return state_without_positions
+
+
 def main() -> None:
     """Run the emulator until it is asked to end."""
     # Imported here: only the emulator's environment holds it, and tests use the queue without.
@@ -74,6 +88,7 @@ def main() -> None:
     lambda_svc._execute_function_provided_warm = heeding_failures(
         queueing(lambda_svc._execute_function_provided_warm, SLOTS)
     )
+    lambda_svc.get_state = forgetting_streams(lambda_svc.get_state)
     ministack.app.main()
     # It has saved its state. Python would now wait for the threads of Maps, whose tasks may wait
     # for a person for days.

@@ -50,7 +50,6 @@ class Stack:
 def build(root: Path, home: Home, architecture: str) -> None:
     """Run `sam build` into the home; raises CloudError with the log's end where it fails."""
     _sam(
-        root,
         home,
         "build",
         BUILT_WITHIN_SECONDS,
@@ -72,7 +71,6 @@ def deploy(
 ) -> None:
     """Run `sam deploy` against the emulator; raises CloudError with the log's end on failure."""
     _sam(
-        root,
         home,
         "deploy",
         DEPLOYED_WITHIN_SECONDS,
@@ -160,7 +158,6 @@ def _settled(cloudformation: "CloudFormationClient", name: str, seconds: float) 
 
 
 def _sam(
-    root: Path,
     home: Home,
     command: str,
     seconds: float,
@@ -179,7 +176,7 @@ def _sam(
         try:
             subprocess.run(  # noqa: S603 - sam, with arguments of our own
                 [sam, command, *arguments],
-                cwd=root,
+                cwd=home.folder,  # in which sam keeps .aws-sam/deps, for one build at a time
                 env={
                     **inherited,
                     **not_proxied(os.environ.get("NO_PROXY", os.environ.get("no_proxy", ""))),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from marquee_cli.cloud.queueing_emulator import heeding_failures, queueing
+from marquee_cli.cloud.queueing_emulator import forgetting_streams, heeding_failures, queueing
 
 DEADLINE_SECONDS = 10.0
 
@@ -112,3 +112,9 @@ def test_batches_of_queues_are_left_to_the_emulator() -> None:
     assert answered(FAILED, "aws:sqs") == {"body": FAILED, "log": "said"}
     execute = heeding_failures(lambda function, event, request_id: {"body": FAILED})
     assert execute(a_function("api"), {"Records": []}, "1") == {"body": FAILED}
+
+
+def test_how_far_streams_were_read_is_not_saved_as_their_records_are_not() -> None:
+    state = {"functions": {"api": 1}, "esms": {"a": 2}, "dynamodb_stream_positions": {"a": 512}}
+    saved = forgetting_streams(lambda: state)()
+    assert saved == {"functions": {"api": 1}, "esms": {"a": 2}}
