@@ -116,7 +116,7 @@ def test_a_search_answers_the_film_its_reviews_sentiment_and_recommendations(
     stored = [i for i in deployed.items("Reviews") if i["pk"]["S"] == f"MOVIE#{tmdb_id}"]
     assert len(stored) == sum(source["new"] for source in result["sources"])
     parts = {i["sk"]["S"] for i in deployed.items("Movies") if i["pk"]["S"] == f"MOVIE#{tmdb_id}"}
-    assert parts == {"DETAILS", "ANALYSIS", "RECOMMENDATIONS"}
+    assert parts == {"DETAILS", "ANALYSIS", "RECOMMENDATIONS", "INTEREST"}
 
     status = deployed.get(f"/workflow/status/{result['workflow_id']}")
     assert status["result"] == result
