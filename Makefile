@@ -12,7 +12,7 @@ PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)
 PYTHON := $(shell for python in python3.13 $(wildcard $(PYENV)/versions/3.13*/bin/python3.13); do \
 	"$$python" -m ensurepip --version >/dev/null 2>&1 && command -v "$$python" && break; done)
 
-.PHONY: run test check bench lock clean help
+.PHONY: run test parts whole check bench lock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -39,7 +39,13 @@ run: $(READY) ## start the laptop cloud, search a film, run the tweets: make run
 NOTHING_WRONG = { status=$$?; [ $$status -eq 3 ] || [ $$status -eq 5 ] || exit $$status; }
 
 test: check ## everything that CI runs
-	$(LAPTOP)/bin/pytest -q -rs -n 3 --dist loadgroup --ignore tests/bench
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going parts whole
+
+parts: ## the tests without a laptop cloud
+	$(LAPTOP)/bin/pytest -q -n 2 --ignore tests/e2e --ignore tests/bench
+
+whole: ## those on a laptop cloud, which mostly wait
+	$(LAPTOP)/bin/pytest -q -rs tests/e2e
 
 check: $(READY) ## lint, format and types
 	$(LAPTOP)/bin/ruff check .

@@ -3,7 +3,6 @@ stand-in; brought up once a session and taken down after it, without a process l
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,15 +55,6 @@ class RunningCloud:
         api = self.cloud.home.read().api
         assert api is not None
         return api
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this folder to one worker: there is one laptop cloud for all of them."""
-    folder = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(folder):
-            item.add_marker(pytest.mark.xdist_group("laptop cloud"))
 
 
 @pytest.fixture(scope="session")
