@@ -23,8 +23,8 @@ from tests.support.upstreams import Upstreams
 SEARCH = "/api/orchestrator/auto-search"
 STACK = "marquee"
 
-CALL_SECONDS = 40.0
-"""Above the 29 s after which API Gateway gives up."""
+CALL_SECONDS = 120.0
+"""Above the 29 s after which API Gateway gives up, and what a burst waits on a busy machine."""
 WITHIN_SECONDS = 120.0
 """The first search starts every worker: a minute on a busy machine; the next ones take 2 s."""
 POLL_SECONDS = 0.2

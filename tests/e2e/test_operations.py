@@ -74,7 +74,7 @@ def test_the_statistics_are_the_upstreams_own_calls_one_for_one_after_a_run_with
         ("openai", "status", {"status": 502}),
     ):
         deployed.upstreams.fault(upstream, kind, count=1, **options)
-    searched = deployed.search("Oppenheimer", max_reviews=17)
+    searched = deployed.search("Mad Max: Fury Road", max_reviews=17)
     assert searched["status"] in ("SUCCEEDED", "PARTIAL")
     run = deployed.ask("POST", "/workflow/execute", body={"mode": "dry_run", "count": 2})
     deployed.ended(workflow_id_of(run))
@@ -215,7 +215,7 @@ def test_an_event_that_always_fails_reaches_the_dead_letters_and_has_its_effect_
         "id": "5f1f1a52-4d5c-4f0e-9f6f-2f1f8f0f4b11",
         "source": "a.shop",
         "detail-type": "MovieSearchRequested",
-        "detail": {"movie_name": "Gone Girl", "max_reviews": 3},
+        "detail": {"movie_name": "Avengers: Endgame", "max_reviews": 3},
     }
     with deployed.denied(
         "StartMovieSearchFunction", {"Action": "dynamodb:*", "Resource": table["TableArn"]}
@@ -229,12 +229,12 @@ def test_an_event_that_always_fails_reaches_the_dead_letters_and_has_its_effect_
         eventually(lambda: waiting(deployed, name))
     assert deployed.executions() == before
     shown = command(deployed, "dead-letters", name)
-    assert "Gone Girl" in shown.output
+    assert "Avengers: Endgame" in shown.output
     assert "AccessDenied" in shown.output
     replayed = command(deployed, "dead-letters", name, "--replay")
     assert replayed.exit_code == 0, replayed.output
     [started] = eventually(lambda: deployed.executions() - before)
-    assert deployed.ended(started)["result"]["movie"]["title"] == "Gone Girl"
+    assert deployed.ended(started)["result"]["movie"]["title"] == "Avengers: Endgame"
 
 
 # Money
