@@ -41,12 +41,12 @@ NOTHING_WRONG = { status=$$?; [ $$status -eq 3 ] || [ $$status -eq 5 ] || exit $
 test: check ## everything that CI runs
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going parts whole
 
-parts: ## the tests without a laptop cloud
+parts: $(READY) ## the tests without a laptop cloud
 	$(LAPTOP)/bin/pytest -q -n 2 --ignore tests/e2e --ignore tests/bench
 
 # On a machine that is busy with the other tests one may come too late: what fails is tried once
 # more by itself, on a fresh cloud, and that counts.
-whole: ## those on a laptop cloud, which mostly wait
+whole: $(READY) ## those on a laptop cloud, which mostly wait
 	$(WHOLE) || { echo 'Once more, by itself:' && $(WHOLE) --last-failed --last-failed-no-failures none; }
 WHOLE := $(LAPTOP)/bin/pytest -q -o cache_dir=.pytest_cache/whole --ignore tests/e2e/page tests/e2e
 

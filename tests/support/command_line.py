@@ -1,14 +1,15 @@
 """What tests of the command line need: an API on loopback, and words that attack a terminal."""
 
 import json
-import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.support.servers import serving
 
 HOSTILE = (
     "[red]not markup[/red] [link=https://evil.test]x[/link] :bomb: "
@@ -64,12 +65,5 @@ def an_api(answers: Callable[[Asked], tuple[int, bytes]]) -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None:
             """Nothing on the terminal of the tests."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Handler) as url:
+        yield url

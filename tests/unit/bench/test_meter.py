@@ -1,16 +1,16 @@
 """The benchmark's meter: read units from item sizes, and what it makes of requests on the wire."""
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.bench.meter import Charge, Meter, item_bytes, read_units
+from tests.support.servers import serving
 
 
 @pytest.mark.parametrize(
@@ -79,15 +79,8 @@ def a_dynamodb(answers: Mapping[str, tuple[int, dict[str, Any]]]) -> Iterator[st
         def log_message(self, format: str, *args: Any) -> None:
             """Nothing on the terminal of the tests."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Handler) as url:
+        yield url
 
 
 def charged(operation: str, request: dict[str, Any], status: int, answer: Any) -> list[Charge]:

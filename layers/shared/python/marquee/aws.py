@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import cache
 from itertools import batched
@@ -14,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from pydantic import BaseModel
 
 from marquee.errors import FunctionFailed, StoreUnavailable
-from marquee.observability import Stopwatch, StoreRequest, current_tally
+from marquee.observability import Stopwatch, StoreRequest, current_tally, logger
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import DynamoDBServiceResource, Table
@@ -33,6 +34,16 @@ ONCE = Config(
 
 STORE_ERRORS = (ClientError, BotoCoreError)
 """What boto3 raises when a request was refused or never answered."""
+
+
+@contextmanager
+def only_logged(what: str) -> Iterator[None]:
+    """Let a store that fails in the block cost nobody the answer: ``what`` was lost is logged."""
+    try:
+        yield
+    except (StoreUnavailable, *STORE_ERRORS):
+        logger.exception("could not be written down", what=what)
+
 
 _PASSING = {
     "ExecutionLimitExceeded",

@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from marquee import aws
-from marquee.aws import STORE_ERRORS
+from marquee.aws import only_logged
 from marquee.clock import now
 from marquee.errors import (
     BreakerOpen,
@@ -33,7 +33,6 @@ from marquee.errors import (
     RateLimited,
     SlotAhead,
     SpendRefused,
-    StoreUnavailable,
 )
 from marquee.gateway.breaker import Breakers, Pass
 from marquee.gateway.callers import Caller, current_caller
@@ -144,7 +143,7 @@ class Gate:
 
     def _settle(self, payer: str, most_usd: float, usd: float) -> None:
         if most_usd:
-            with _only_logged("what a call cost"):
+            with only_logged("what a call cost"):
                 self._tell(self._spend.settle(payer, usd, now=self.clock()))
 
     def _learn(
@@ -153,12 +152,12 @@ class Gate:
         at = self.clock()
         if policy:
             refused = isinstance(call.error, RateLimited)
-            with _only_logged("what is left of a quota"):
+            with only_logged("what is left of a quota"):
                 Quota(self.rows).used(policy, call.headers, now=at, refused=refused)
         if isinstance(call.error, CreditsDepleted):
-            with _only_logged("that a provider's credits are used up"):
+            with only_logged("that a provider's credits are used up"):
                 self._spend.close(provider, str(call.error), now=at)
-        with _only_logged("how an upstream is"):
+        with only_logged("how an upstream is"):
             opened = Breakers(self.rows).record(provider, endpoint, passed, call.error, now=at)
             if opened:
                 logger.error("breaker opened", provider=provider, endpoint=endpoint)
@@ -206,12 +205,3 @@ def _cost(call: Call, most_usd: float) -> float:
         return call.usd
     refused = (getattr(call.error, "status", None) or 0) >= 400
     return 0.0 if refused else most_usd
-
-
-@contextmanager
-def _only_logged(what: str) -> Iterator[None]:
-    """A store that fails here costs nobody an answer."""
-    try:
-        yield
-    except (StoreUnavailable, *STORE_ERRORS):
-        logger.exception("could not be written down", what=what)

@@ -1,14 +1,12 @@
 """FinishSearch, and what a search answers."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from marquee.aws import STORE_ERRORS
-from marquee.errors import StoreUnavailable
+from marquee.aws import only_logged
 from marquee.movies.backfill_queue import BackfillQueue, Reason, Wish
 from marquee.movies.catalog import Catalog
 from marquee.movies.find import FindMovieOutput
@@ -23,7 +21,6 @@ from marquee.movies.models import (
     SourceStatus,
 )
 from marquee.movies.start import KIND
-from marquee.observability import logger
 from marquee.workflows.problems import CaughtError, Problem, listed
 from marquee.workflows.record import Status, WorkflowRecord, WorkflowRecords
 
@@ -102,9 +99,9 @@ def finish_search(
     if found.tmdb_id is not None:
         interest = (known.interest if known else None) or Interest(tmdb_id=found.tmdb_id)
         interest = _looked_at(interest, found, record, collected, now)
-        with _only_logged("who looks at a film"):
+        with only_logged("who looks at a film"):
             catalog.put_interest(interest, now)
-        with _only_logged("what is to be collected later"):
+        with only_logged("what is to be collected later"):
             collected = _queued(collected, interest, request.workflow_id, record, queue, now)
     missing = _missing(found, collected, request.problems)
     status = Status.PARTIAL if missing else Status.SUCCEEDED
@@ -178,15 +175,6 @@ def _with_promise(report: SourceReport, at: datetime | None) -> SourceReport:
     when = f", and expected by {at:%H:%M} UTC" if at else ""
     reason = f"{report.reason}; it is queued{when}"
     return report.model_copy(update={"reason": reason, "expected_at": at})
-
-
-@contextmanager
-def _only_logged(what: str) -> Iterator[None]:
-    """A store that fails here costs nobody a result."""
-    try:
-        yield
-    except (StoreUnavailable, *STORE_ERRORS):
-        logger.exception("could not be stored", what=what)
 
 
 def _close_failed(
