@@ -12,7 +12,7 @@ from marquee import aws
 from marquee import settings as environment
 from marquee.settings import Settings, read_settings
 from tests.support.functions import let_functions_find_nothing
-from tests.support.state_machines import ACCOUNT, quick_items
+from tests.support.state_machines import ACCOUNT, quick_aws
 from tests.support.templates import Template, create_resources
 
 _CACHES = (aws.client, aws.dynamodb, environment.settings, environment.secrets)
@@ -42,7 +42,7 @@ def installed(*logical_ids: str) -> Iterator[Settings]:
 def data_installed(template: Template, *logical_ids: str) -> Iterator[Settings]:
     """The tables, queues, buses and the environment of a template, without its state machines."""
     variables = template.environment(*logical_ids)
-    with mock_aws(), quick_items(), patch.dict(os.environ, variables):
+    with mock_aws(), quick_aws(), patch.dict(os.environ, variables):
         forget()
         create_resources(template)
         try:
@@ -56,46 +56,6 @@ def executions(settings: Settings, kind: str = "movie_search") -> list[str]:
     arn = the_template().machines[kind].arn
     answer = aws.client("stepfunctions").list_executions(stateMachineArn=arn)
     return [execution["name"] for execution in answer["executions"]]
-
-
-def empty(settings: Settings) -> None:
-    """Take out what a test left in the installation: items, messages and executions."""
-    for name in (
-        settings.movies_table,
-        settings.reviews_table,
-        settings.workflows_table,
-        settings.tweets_table,
-        settings.posts_table,
-        settings.triggers_table,
-        settings.backfill_table,
-        settings.gateway_table,
-    ):
-        _empty_table(name)
-    sqs = aws.client("sqs")
-    for url in sqs.list_queues().get("QueueUrls", ()):
-        # Not by PurgeQueue: one is allowed in a minute, on moto as on AWS.
-        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    machines = the_template().machines
-    if any(executions(settings, kind) for kind in machines):
-        for machine in machines.values():
-            aws.client("stepfunctions").delete_state_machine(stateMachineArn=machine.arn)
-        _create_machines(the_template())
-
-
-def _empty_table(name: str) -> None:
-    if not name:
-        return
-    table = aws.table(name)
-    keys = [part["AttributeName"] for part in table.key_schema]
-    left = True
-    while left:
-        found = table.scan()  # a page is at most 1 MB
-        left = "LastEvaluatedKey" in found
-        with table.batch_writer() as batch:
-            for item in found["Items"]:
-                batch.delete_item(Key={key: item[key] for key in keys})
 
 
 def _create_machines(template: Template) -> None:

@@ -11,7 +11,7 @@ import traceback
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -23,10 +23,12 @@ from unittest.mock import patch
 
 import boto3
 from botocore.exceptions import ClientError
+from botocore.loaders import create_loader
 from jsonata.jexception import JException  # type: ignore[import-untyped] # ships no types
 from jsonata.jsonata import Jsonata  # type: ignore[import-untyped] # ships no types
 from jsonata.utils import Utils  # type: ignore[import-untyped] # ships no types
 from moto import mock_aws
+from moto.backends import get_backend
 from moto.core.config import default_user_config
 from moto.core.serialize import ResponseSerializer
 from moto.dynamodb.responses import DynamoHandler
@@ -360,7 +362,7 @@ def state_machines(
         mock_aws(),
     ):
         machines = StateMachines(handlers)
-        with ExitStack() as stack:
+        with quick_aws(), ExitStack() as stack:
             for shim in _shims(handlers, machines._recorder, clock or PassingTime()):
                 stack.enter_context(patch(shim.target, shim.replacement))
             yield machines
@@ -424,11 +426,6 @@ def _shims(
             f"{_LAMBDA}._invoke_lambda_function",
             _invoker(handlers, recorder),
             "a Lambda call runs the handler in this process",
-        ),
-        _Shim(
-            "moto.core.serialize.ResponseSerializer._serialize_type_structure",
-            _present_members(ResponseSerializer._serialize_type_structure),
-            "moto looks for each of ten types, under five names, in every value of an item",
         ),
         _Shim(
             "moto.dynamodb.responses.DynamoHandler.call_action",
@@ -529,10 +526,33 @@ def _syntax_tree(definition: str) -> Any:
     return _parse(definition)[1]
 
 
-def quick_items() -> AbstractContextManager[Any]:
-    """Let moto answer items without a search for absent types: of the time of a test, a tenth."""
-    target = f"{ResponseSerializer.__module__}.ResponseSerializer._serialize_type_structure"
-    return patch(target, _present_members(ResponseSerializer._serialize_type_structure))
+def empty() -> None:
+    """Take all items, messages and executions out of moto, and leave what holds them.
+
+    Through the API it would take longer than most tests.
+    """
+    for table in get_backend("dynamodb")[ACCOUNT][REGION].tables.values():
+        table.items.clear()
+    for queue in get_backend("sqs")[ACCOUNT][REGION].queues.values():
+        queue._messages = []
+        queue._pending_messages = set()
+        queue.deleted_messages = set()
+    for machine in get_backend("stepfunctions")[ACCOUNT][REGION].state_machines:
+        machine.executions.clear()
+
+
+@contextmanager
+def quick_aws() -> Iterator[None]:
+    """Spare boto3 and moto what they do over and over: half of the time of a test."""
+    with ExitStack() as patches:
+        for shim in _QUICK:
+            patches.enter_context(patch(shim.target, shim.replacement))
+        yield
+
+
+@cache
+def _loader(search_path: str | None = None) -> Any:
+    return create_loader(search_path)
 
 
 def _present_members(serialize: Callable[..., None]) -> Callable[..., None]:
@@ -548,6 +568,20 @@ def _present_members(serialize: Callable[..., None]) -> Callable[..., None]:
         serializer._default_serialize(serialized, typed, shape, key)
 
     return serialize_type_structure
+
+
+_QUICK = (
+    _Shim(
+        "botocore.session.create_loader",
+        _loader,
+        "every session reads anew what the services are like",
+    ),
+    _Shim(
+        "moto.core.serialize.ResponseSerializer._serialize_type_structure",
+        _present_members(ResponseSerializer._serialize_type_structure),
+        "moto looks for each of ten types, under five names, in every value of an item",
+    ),
+)
 
 
 def _evaluate(expression: StringJSONata, env: Any) -> None:

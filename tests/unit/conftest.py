@@ -6,7 +6,8 @@ import pytest
 
 from marquee.settings import Settings
 from marquee.workflows.record import WorkflowRecords
-from tests.support.installation import empty, installed
+from tests.support.installation import installed
+from tests.support.state_machines import empty
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def installation() -> Iterator[Settings]:
 @pytest.fixture
 def settings(installation: Settings) -> Iterator[Settings]:
     yield installation
-    empty(installation)
+    empty()
 
 
 @pytest.fixture

@@ -186,6 +186,7 @@ def test_a_dry_run_shows_what_would_be_posted_and_touches_nothing(
 
 def test_with_automatic_posting_switched_off_a_person_is_asked(upstreams: Upstreams) -> None:
     with tweet_pipelines(upstreams, auto=False) as pipelines:
+        tweeted(upstreams, 1)
         done = ran(
             pipelines, {"mode": "auto"}, RequestApproval=pipelines.answering(decision="approve")
         )

@@ -27,9 +27,9 @@ from marquee.workflows.closing import ExecutionEnded, close_execution
 from marquee.workflows.record import Status, StepError, WorkflowRecords
 from tests.support.builders import NOW
 from tests.support.coordination_table import MemoryRows
-from tests.support.installation import empty, installed, the_template
+from tests.support.installation import installed, the_template
 from tests.support.outbox import FUNCTION, Outbox, sources_of
-from tests.support.state_machines import LambdaContext
+from tests.support.state_machines import LambdaContext, empty
 from tests.support.templates import ROOT
 from tests.support.webhooks import a_trigger
 
@@ -115,7 +115,7 @@ def whole() -> Iterator[Listeners]:
 @pytest.fixture
 def listeners(whole: Listeners) -> Iterator[Listeners]:
     yield whole
-    empty(whole.settings)
+    empty()
     for source, _ in whole.outbox.batches():
         assert source.table
 

@@ -40,7 +40,8 @@ from tests.bench.meter import item_bytes
 from tests.bench.prices import WRITE_UNIT_USD
 from tests.bench.searches import FRESH_USD
 from tests.support.builders import NOW
-from tests.support.installation import empty, installed
+from tests.support.installation import installed
+from tests.support.state_machines import empty
 from tests.support.templates import ROOT
 
 HOUR = hour_of(NOW)
@@ -55,7 +56,7 @@ def installation() -> Iterator[Settings]:
 @pytest.fixture
 def hourly(installation: Settings) -> Iterator[HourlyCounters]:
     yield HourlyCounters.connect(installation)
-    empty(installation)
+    empty()
 
 
 def a_tally() -> Tally:
