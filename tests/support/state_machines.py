@@ -31,6 +31,8 @@ from moto import mock_aws
 from moto.backends import get_backend
 from moto.core.config import default_user_config
 from moto.core.serialize import ResponseSerializer
+from moto.dynamodb.parsing import expressions
+from moto.dynamodb.parsing.validators import ActionCountValidator
 from moto.dynamodb.responses import DynamoHandler
 from moto.stepfunctions.parser.api import EvaluationFailedEventDetails, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.catch.catcher_decl import CatcherDecl
@@ -76,7 +78,7 @@ type Failure = str | Exception | type[Exception]
 REGION = "us-east-1"
 ACCOUNT = "123456789012"  # the account that moto pretends to be
 DEADLINE_SECONDS = 60.0  # a run takes a second or two; this only ends one that hangs
-FIRST_POLL_SECONDS = 0.005
+FIRST_POLL_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 0.1  # each look costs moto milliseconds that the run then lacks
 
 # AWS ends the execution on these: `States.ALL` does not catch them, only their own name does.
@@ -570,6 +572,13 @@ def _present_members(serialize: Callable[..., None]) -> Callable[..., None]:
     return serialize_type_structure
 
 
+def _at_the_root(verify: Callable[..., Any]) -> Callable[..., Any]:
+    def verify_action_counts(validator: Any, node: Any) -> Any:
+        return node if node.parent else verify(validator, node)
+
+    return verify_action_counts
+
+
 _QUICK = (
     _Shim(
         "botocore.session.create_loader",
@@ -580,6 +589,16 @@ _QUICK = (
         "moto.core.serialize.ResponseSerializer._serialize_type_structure",
         _present_members(ResponseSerializer._serialize_type_structure),
         "moto looks for each of ten types, under five names, in every value of an item",
+    ),
+    _Shim(
+        "moto.dynamodb.parsing.expressions.UpdateExpressionParser.make",
+        lru_cache(maxsize=512)(cast(Any, expressions).UpdateExpressionParser.make),
+        "moto parses an update twice, and then changes copies only",
+    ),
+    _Shim(
+        "moto.dynamodb.parsing.validators.ActionCountValidator.verify_action_counts",
+        _at_the_root(ActionCountValidator.verify_action_counts),
+        "moto counts the clauses below every node of an update, and nodes are nested",
     ),
 )
 
