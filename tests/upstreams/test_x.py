@@ -158,7 +158,9 @@ def test_an_epoch_fixes_the_day_that_ends_the_posts(tmp_path: Path) -> None:
     day = datetime.now(UTC).date() - timedelta(days=3)
     with running_upstreams(tmp_path, epoch=day) as past:
         query = {"query": "RRR", "max_results": "100", "tweet.fields": "created_at"}
-        answer = httpx.get(f"{past.x_url}{SEARCH}", params=query, headers=x_headers()).json()
+        answer = httpx.get(
+            f"{past.x_url}{SEARCH}", params=query, headers=x_headers(), timeout=30
+        ).json()
     times = [datetime.fromisoformat(post["created_at"]) for post in answer["data"]]
     midnight = datetime.combine(day, time(), UTC)
     assert midnight - timedelta(days=1) < max(times) < midnight
