@@ -1,7 +1,7 @@
 // The page: its key, its views, its shortcuts.
 
 import { key, Problem } from "./api.js";
-import { h, note, say, waiting } from "./dom.js";
+import { h, note, say, tick, waiting } from "./dom.js";
 import { capital } from "./format.js";
 import { go, keyInAddress, route, to } from "./router.js";
 import * as runs from "./runs.js";
@@ -17,6 +17,9 @@ const SHORTCUTS = [
 ];
 
 const QUIET = "marquee.no-shortcuts";
+const CHORD = 1_500;
+const EVERY = 30_000;
+const STRANGE_KEY = "A key is made of letters, digits and signs without a space between them. Copy it once more.";
 
 const main = document.getElementById("main");
 let leave = new AbortController();
@@ -24,18 +27,18 @@ let leave = new AbortController();
 /** Show the view of the address; what the one before was doing ends. */
 async function shown() {
   const given = keyInAddress();
-  if (given) key.set(given);
+  if (given && key.fits(given)) key.set(given);
   leave.abort(new DOMException("left", "AbortError"));
   leave = new AbortController();
   const { signal } = leave;
   const asked = route();
   const name = asked.path[0] ?? "search";
-  for (const one of document.querySelectorAll("nav a")) {
+  for (const one of document.querySelectorAll(".bar nav a")) {
     const here = (route(one.getAttribute("href")).path[0] ?? "search") === name;
     if (here) one.setAttribute("aria-current", "page");
     else one.removeAttribute("aria-current");
   }
-  if (!key.get()) return askForKey();
+  if (!key.get()) return askForKey(given && STRANGE_KEY);
   const view = Object.hasOwn(VIEWS, name) ? VIEWS[name] : null;
   if (!view) {
     main.replaceChildren(h("h1", {}, "There is nothing here"), h("p", {}, h("a", { href: to([]) }, "Search a film")));
@@ -61,15 +64,22 @@ async function shown() {
 
 function askForKey(refused) {
   key.forget();
-  const input = h("input", { id: "key", type: "password", required: true, autocomplete: "off", "aria-describedby": "where" });
+  const input = h("input", { id: "key", type: "password", autocomplete: "off", "aria-describedby": "where" });
+  const said = h("div", {}, refused ? note("bad", refused) : null);
   document.title = "Marquee";
   main.replaceChildren(h("section", { class: "hero" }, h("h1", {}, "What do people say about a film?"),
     h("p", { class: "lead" }, "Marquee finds a film, reads what people write about it, and posts an account's tweets, each exactly once."),
-    refused ? note("bad", refused) : null,
+    said,
     h("form", { class: "search", onsubmit: (event) => {
       event.preventDefault();
-      key.set(input.value.trim());
-      shown();
+      const value = input.value.trim();
+      if (key.fits(value)) {
+        key.set(value);
+        shown();
+      } else {
+        said.replaceChildren(note("bad", value ? STRANGE_KEY : "Paste the key first."));
+        input.focus();
+      }
     } },
       h("label", { for: "key" }, "API key"),
       h("div", { class: "box" }, input, h("button", { class: "main" }, "Open"))),
@@ -89,20 +99,23 @@ function help() {
   dialog.showModal();
 }
 
-let before = "";
+let chord = -CHORD; // when g was pressed
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, dialog");
-  if (event.ctrlKey || event.metaKey || event.altKey || typing || sessionStorage.getItem(QUIET)) return;
+  const went = event.timeStamp - chord < CHORD;
+  chord = -CHORD;
+  // A key that is held would decide about tweet after tweet.
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || typing || sessionStorage.getItem(QUIET)) return;
   const pressed = event.key;
-  if (before === "g" && Object.hasOwn(GOTO, pressed)) go(to(GOTO[pressed]));
+  if (went && Object.hasOwn(GOTO, pressed)) go(to(GOTO[pressed]));
+  else if (pressed === "g") chord = event.timeStamp;
   else if (pressed === "?") help();
   else if (pressed === "/") {
     const title = document.getElementById("title");
     if (title) title.focus();
     else go(to([]));
     event.preventDefault();
-  } else tweets.pressed?.(pressed, event);
-  before = pressed;
+  } else tweets.pressed(pressed, event);
 });
 
 document.getElementById("help").onclick = help;
@@ -118,12 +131,49 @@ function arrive() {
   place?.focus({ preventScroll: true });
 }
 
+// How far down one was is kept with each entry of the history.
+history.scrollRestoration = "manual";
+let returning = false;
+let scrolled = 0;
+const keepPlace = () => {
+  clearTimeout(scrolled);
+  if (!returning) history.replaceState({ ...history.state, y: scrollY }, "");
+};
+addEventListener("scroll", () => {
+  clearTimeout(scrolled);
+  scrolled = setTimeout(keepPlace, 200);
+}, { passive: true });
+document.addEventListener("click", keepPlace, { capture: true });
+
+/** Down to where one was, as soon as the view is that long again; who moves first stays. */
+function comeBack(y, signal) {
+  clearTimeout(scrolled);
+  scrollTo(0, y);
+  if (!y) return;
+  returning = true;
+  const grown = new ResizeObserver(() => {
+    scrollTo(0, y);
+    if (Math.abs(scrollY - y) < 2) stop();
+  });
+  const stop = () => {
+    grown.disconnect();
+    returning = false;
+  };
+  signal.addEventListener("abort", stop, { once: true });
+  for (const name of ["wheel", "touchmove", "keydown", "pointerdown"]) addEventListener(name, stop, { once: true, signal });
+  grown.observe(main);
+}
+
 window.addEventListener("hashchange", () => {
+  const y = history.state?.y ?? 0;
   shown();
   arrive();
-  scrollTo(0, 0);
+  comeBack(y, leave.signal);
 });
 window.addEventListener("offline", () => say("You are offline"));
 window.addEventListener("online", () => say("You are online again"));
+setInterval(tick, EVERY);
+const at = history.state?.y ?? 0;
 shown();
 if (location.hash.length < 3) arrive();
+comeBack(at, leave.signal);

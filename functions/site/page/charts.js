@@ -1,7 +1,7 @@
 // Charts as inline SVG; each has a title and, as its description, the same in words.
 
 import { h, s } from "./dom.js";
-import { clock, count, day, duration, plain, signed } from "./format.js";
+import { clock, count, dated, day, duration, plain, signed } from "./format.js";
 
 function chart(name, width, height, title, description, ...parts) {
   return s("svg", {
@@ -10,7 +10,7 @@ function chart(name, width, height, title, description, ...parts) {
   }, s("title", {}, title), s("desc", {}, description), parts);
 }
 
-const tone = (value) => (value > 0.05 ? "good" : value < -0.05 ? "bad" : "even");
+export const tone = (value) => (value > 0.05 ? "good" : value < -0.05 ? "bad" : "even");
 
 /** How many reviews feel how: 20 bins over −1..+1. */
 export function histogram(bins) {
@@ -40,20 +40,78 @@ export function interval(mean, bounds) {
     s("rect", { class: tone(mean), x: x(mean) - 3, y: 2, width: 6, height: 20, rx: 3 }));
 }
 
-/** Days with reviews as bars above and below zero; `days` hold {at, mean, amount}, the oldest first. */
-export function trend(days) {
-  const step = 400 / Math.max(days.length, 12);
-  const [first, final] = [days[0], days.at(-1)];
-  return chart("trend", 400, 100, "Feeling by day",
-    `${count(days.length, "day")} with reviews, ${day(first.at)} to ${day(final.at)}: first ${signed(first.mean)}, last ${signed(final.mean)}`,
-    s("line", { class: "axis", x1: 0, x2: 400, y1: 50, y2: 50 }),
-    days.map(({ at, mean, amount }, index) => {
-      const height = Math.max(Math.abs(mean) * 48, 1.5);
-      return s("rect", {
-        class: tone(mean), x: index * step + 1, y: mean >= 0 ? 50 - height : 50, width: Math.max(step - 2, 1), height,
-      }, s("title", {}, `${day(at)}: ${signed(mean)}, ${count(amount, "review")}`));
-    }));
+const DAY = 86_400_000;
+const UNITS = {
+  day: (at) => new Date(at.getFullYear(), at.getMonth(), at.getDate()),
+  week: (at) => new Date(at.getFullYear(), at.getMonth(), at.getDate() - ((at.getDay() + 6) % 7)),
+  month: (at) => new Date(at.getFullYear(), at.getMonth()),
+};
+const NEXT = {
+  day: (at) => new Date(at.getFullYear(), at.getMonth(), at.getDate() + 1),
+  week: (at) => new Date(at.getFullYear(), at.getMonth(), at.getDate() + 7),
+  month: (at) => new Date(at.getFullYear(), at.getMonth() + 1),
+};
+const MOST_TICKS = 6;
+
+/** What was felt when: {unit, parts: [{from, until, mean, amount}]}, the oldest first, by day, or over a
+ *  long time by week or month; `moods` hold {at, score}. */
+export function byTime(moods) {
+  const all = moods.map(({ at, score }) => ({ at: new Date(at), score })).sort((one, other) => one.at - other.at);
+  const days = all.length ? (all.at(-1).at - all[0].at) / DAY : 0;
+  const unit = days <= 62 ? "day" : days <= 500 ? "week" : "month";
+  const found = new Map();
+  for (const { at, score } of all) {
+    const from = UNITS[unit](at);
+    const part = found.get(+from) ?? { from, until: NEXT[unit](from), sum: 0, amount: 0 };
+    found.set(+from, { ...part, sum: part.sum + score, amount: part.amount + 1 });
+  }
+  return { unit, parts: [...found.values()].map(({ sum, ...part }) => ({ ...part, mean: sum / part.amount })) };
 }
+
+/** Days, months or years between two times, few enough to be written. */
+function ticks(from, until) {
+  const days = (until - from) / DAY;
+  const [first, step, words] = days <= 62
+    ? [UNITS.day(from), (at, by) => new Date(at.getFullYear(), at.getMonth(), at.getDate() + by), { day: "numeric", month: "short" }]
+    : days <= 1_000 ? [UNITS.month(from), (at, by) => new Date(at.getFullYear(), at.getMonth() + by), { month: "short", year: "2-digit" }]
+      : [new Date(from.getFullYear(), 0), (at, by) => new Date(at.getFullYear() + by, 0), { year: "numeric" }];
+  for (const by of [1, 2, 3, 5, 7, 10, 14, 20]) {
+    const found = [];
+    for (let at = first; at <= until; at = step(at, by)) if (at >= from) found.push(at);
+    if (found.length <= MOST_TICKS) return found.map((at) => [at, dated(at, words)]);
+  }
+  return [];
+}
+
+/** What `byTime` found, as bars above and below zero on an axis of time. */
+export function trend({ unit, parts }) {
+  const [from, until] = [parts[0].from, parts.at(-1).until];
+  const x = (at) => 26 + ((at - from) / (until - from)) * 372;
+  const y = (value) => 52 - value * 46;
+  const [first, final] = [parts[0], parts.at(-1)];
+  const drawn = chart("trend", 400, 120, `Feeling by ${unit}`,
+    `${count(parts.length, unit)} with reviews, ${day(from)} to ${day(final.from)}: first ${signed(first.mean)}, last ${signed(final.mean)}`,
+    [1, 0, -1].map((value) => [
+      s("line", { class: value ? "grid" : "axis", x1: 26, x2: 398, y1: y(value), y2: y(value) }),
+      s("text", { x: 20, y: y(value) + 4, "text-anchor": "end" }, value > 0 ? "+1" : value < 0 ? "−1" : "0"),
+    ]),
+    ticks(from, until).map(([at, words]) => [
+      s("line", { class: "grid", x1: x(at), x2: x(at), y1: y(1), y2: y(-1) }),
+      s("text", { x: Math.min(Math.max(x(at), 40), 380), y: 115, "text-anchor": "middle" }, words),
+    ]),
+    parts.map((part) => {
+      const height = Math.max(Math.abs(part.mean) * 46, 1.5);
+      const width = Math.max(x(part.until) - x(part.from) - 1, 2);
+      return s("rect", { class: tone(part.mean), x: x(part.from), y: part.mean >= 0 ? y(0) - height : y(0), width, height },
+        s("title", {}, `${named(part, unit)}: ${signed(part.mean)}, ${count(part.amount, "review")}`));
+    }));
+  drawn.setAttribute("preserveAspectRatio", "xMidYMid meet");
+  return drawn;
+}
+
+/** A part of `byTime` in words. */
+export const named = ({ from }, unit) =>
+  unit === "month" ? dated(from, { month: "long", year: "numeric" }) : unit === "week" ? `week of ${day(from)}` : day(from);
 
 /** Numbers by the hour as bars; `failed` are the part of each that failed. */
 export function bars(title, hours, value, failed = () => 0) {

@@ -4,10 +4,14 @@ const LOCALE = navigator.languages?.find((one) => one.startsWith("en")) ?? "en";
 const plural = new Intl.PluralRules("en");
 const number = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 1 });
 const relative = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto" });
+// English words, but the clock of the viewer's own language: 14:32 or 2:32 PM.
+const { hourCycle } = new Intl.DateTimeFormat(navigator.language, { hour: "numeric" }).resolvedOptions();
+const DATE = { day: "numeric", month: "short", year: "numeric" };
+const TIME = { hour: "numeric", minute: "2-digit", hourCycle };
 const formats = {
-  clock: new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit" }),
-  day: new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", year: "numeric" }),
-  moment: new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "short" }),
+  clock: new Intl.DateTimeFormat(LOCALE, TIME),
+  day: new Intl.DateTimeFormat(LOCALE, DATE),
+  moment: new Intl.DateTimeFormat(LOCALE, { ...DATE, ...TIME }),
 };
 const DAY = 86_400_000;
 
@@ -53,7 +57,12 @@ export function clock(moment) {
   return then.toDateString() === new Date().toDateString() ? formats.clock.format(then) : formats.moment.format(then);
 }
 
+/** A sentence of the API, with its times (2026-11-22T06:30:00Z) as the viewer's. */
+export const localized = (text) =>
+  String(text ?? "").replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?Z/g, (at) => clock(at));
+
 export const day = (moment) => formats.day.format(new Date(moment));
+export const dated = (at, parts) => new Intl.DateTimeFormat(LOCALE, parts).format(new Date(at));
 export const moment = (value) => formats.moment.format(new Date(value));
 
 export const percent = (share) =>
@@ -98,13 +107,14 @@ const ERRORS = {
 export function why(error) {
   if (!error) return "";
   const known = Object.hasOwn(ERRORS, error.name) ? ERRORS[error.name] : "";
-  return known ? `${known} (${error.message})` : `${error.name}: ${error.message}`;
+  const said = localized(error.message);
+  return known ? `${known} (${said})` : `${error.name}: ${said}`;
 }
 
 /** "UpstreamTimeout: …" in words. */
 export function inWords(reason) {
   const [, name, message] = /^([A-Za-z.]+): (.*)$/s.exec(reason) ?? [];
-  return Object.hasOwn(ERRORS, name ?? "") ? why({ name, message }) : reason;
+  return Object.hasOwn(ERRORS, name ?? "") ? why({ name, message }) : localized(reason);
 }
 
 /** When a step may go on whose quota is used up, from what it says; null of any other error. */

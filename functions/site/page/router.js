@@ -34,6 +34,6 @@ export function go(address, { replace = false } = {}) {
 export function keyInAddress() {
   const found = /^#key=([^/]*)(\/.*)?$/.exec(location.hash);
   if (!found) return null;
-  history.replaceState(null, "", `#${found[2] ?? "/"}`);
+  history.replaceState(history.state, "", `#${found[2] ?? "/"}`);
   return decoded(found[1]);
 }

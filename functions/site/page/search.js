@@ -1,9 +1,9 @@
 // Search a film, watch it happen, read the room.
 
 import { ANYWAY, get, pause, poll, post, Problem } from "./api.js";
-import { histogram, interval, trend } from "./charts.js";
-import { choice, field, h, note, say, update, waiting } from "./dom.js";
-import { ago, capital, clock, count, day, duration, inWords, plain, signed, stepName, usd, why, words } from "./format.js";
+import { byTime, histogram, interval, named, tone, trend } from "./charts.js";
+import { asks, choice, field, h, note, say, since, table, update, waiting } from "./dom.js";
+import { capital, clock, count, day, duration, inWords, plain, signed, stepName, usd, why, words } from "./format.js";
 import { go, to } from "./router.js";
 import { inOrder, stateOf } from "./steps.js";
 
@@ -11,10 +11,11 @@ const EVERY = 900;
 const RECORDED_WITHIN = 8_000;
 const TYPED_PAUSE = 160;
 const EXAMPLES = ["RRR", "Dune (2021)", "Parasite", "Baahubali"];
+const LONG = 160; // characters of a description that a phone folds
 const POSTER = /^\/[\w.-]+\.(jpg|png|svg)$/;
 
 export async function show(place, { path, query }, signal) {
-  if (path[1]) return follow(place, path[1], signal);
+  if (path[1]) return follow(framed(place, signal), path[1], signal);
   if (query.movie_name || query.tmdb_id) return start(place, query, signal);
   return home(place, signal);
 }
@@ -120,34 +121,40 @@ async function home(place, signal) {
   update(recent, searches.length ? h("section", {}, h("h2", {}, "Searched lately"),
     h("ul", { class: "plain" }, searches.map((search) => h("li", {},
       h("a", { href: to(["search", search.workflow_id]) }, asked(search.input)), " ",
-      h("span", { class: "quiet" }, `${words(search.status)}, ${ago(search.started_at)}`))))) : null);
+      h("span", { class: "quiet" }, words(search.status), ", ", since(search.started_at)))))) : null);
   return "Search";
 }
 
 const asked = (input) => (input.movie_name || `film ${input.tmdb_id}`) + (input.year ? ` (${input.year})` : "");
 const titled = (film) => (film.year ? `${film.title} (${film.year})` : String(film.title));
 
+/** The form, and below it the place of a search. */
+function framed(place, signal, query) {
+  const parts = { heading: h("h1", { tabindex: "-1" }, query?.movie_name ?? "Search"), progress: h("div", {}), result: h("div", {}) };
+  place.replaceChildren(form(signal, query), ...Object.values(parts));
+  return parts;
+}
+
 async function start(place, query, signal) {
-  place.replaceChildren(form(signal, query), h("h1", { tabindex: "-1" }, query.movie_name ?? "Search"), waiting("Starting the search"));
+  const parts = framed(place, signal, query);
+  update(parts.progress, waiting("Starting the search"));
   const body = { wait_seconds: 0 };
   for (const [name, value] of Object.entries(query)) {
     body[name] = ["year", "tmdb_id", "max_reviews"].includes(name) ? Number(value)
       : name === "collect_new_data" ? value !== "false" : value;
   }
-  const answer = await post("api/orchestrator/auto-search", body, { signal });
+  const answer = await post("api/orchestrator/auto-search", body);
+  if (signal.aborted) return undefined;
   const id = answer.workflow_id ?? answer.workflow_result.workflow_id;
-  if (!signal.aborted) go(to(["search", id]), { replace: true });
-  return "Search";
+  // What is typed into the form meanwhile stays: it is the same one.
+  history.replaceState(history.state, "", to(["search", id]));
+  return follow(parts, id, signal);
 }
 
-async function follow(place, id, signal) {
-  const heading = h("h1", { tabindex: "-1" }, "Search");
-  const progress = h("div", {});
-  const result = h("div", {});
-  place.replaceChildren(form(signal), heading, progress, result);
+async function follow({ heading, progress, result }, id, signal) {
   update(progress, waiting("Looking"));
   const began = Date.now();
-  let spoken = "";
+  const spoken = new Map();
   let reviews = null;
   let ended = null;
 
@@ -165,10 +172,13 @@ async function follow(place, id, signal) {
     heading.textContent = film ? titled(film) : asked(status.input);
     document.title = `${heading.textContent} · Marquee`;
     update(progress, steps(status));
-    const now = inOrder(status.steps).at(-1);
-    const line = now ? `${stepName(now[0])}: ${stateOf(now[1], status.status === "RUNNING").words}` : "started";
-    if (line !== spoken) { spoken = line; say(status.status === "RUNNING" ? line : `The search is ${words(status.status)}`); }
-    if (status.status === "RUNNING") return true;
+    if (status.status === "RUNNING") {
+      const news = inOrder(status.steps).map(([name, step]) => [name, stateOf(step, true).words]).filter(([name, told]) => spoken.get(name) !== told);
+      for (const [name, told] of news) spoken.set(name, told);
+      if (news.length) say(news.map(([name, told]) => `${stepName(name)}: ${told}`).join(". "));
+      return true;
+    }
+    say(`The search is ${words(status.status)}`);
     ended = status;
     draw();
     return false;
@@ -206,38 +216,29 @@ function steps(status) {
   const how = h("a", { href: to(["runs", status.workflow_id]) }, "every detail of this run");
   if (runs) return [h("p", { class: "quiet" }, `${words(status.status)} since ${clock(status.started_at)}, ${count(Object.keys(status.steps).length, "step")} begun`), list];
   return h("details", { class: "how", id: "how" },
-    h("summary", {}, `${capital(words(status.status))} in ${duration(status.duration_ms)}, ${ago(status.ended_at)}`), list,
-    h("p", {}, status.backfilled_at ? `What it lacked came ${ago(status.backfilled_at)}. ` : "", how));
+    h("summary", {}, `${capital(words(status.status))} in ${duration(status.duration_ms)}, `, since(status.ended_at)), list,
+    h("p", {}, status.backfilled_at ? ["What it lacked came ", since(status.backfilled_at), ". "] : "", how));
 }
 
-/** A poster, over a tile with the title where there is none. */
-export function poster(film, size) {
+/** A poster, over a tile with the title where there is none; in a link the title names both. */
+function poster(film, size, alt = "") {
   const path = POSTER.test(film.poster_path ?? "") ? film.poster_path : null;
   return h("figure", { class: "poster" }, h("span", { "aria-hidden": "true" }, film.title),
     path ? h("img", {
-      src: `${document.documentElement.dataset.posters}/${size}${path}`, alt: `Poster of ${film.title}`,
+      src: `${document.documentElement.dataset.posters}/${size}${path}`, alt,
       loading: "lazy", width: 154, height: 231, onerror: (event) => event.target.remove(),
     }) : null);
 }
 
-const again = (status, label, from_step) => h("button", {
-  type: "button",
-  onclick: async (event) => {
-    event.target.disabled = true;
-    try {
-      const { workflow_id } = await post(`workflow/${encodeURIComponent(status.workflow_id)}/rerun`, from_step ? { from_step } : {});
-      go(to(["search", workflow_id]));
-    } catch (problem) {
-      event.target.disabled = false;
-      event.target.closest(".note, p").after(note("bad", problem.message));
-    }
-  },
-}, label);
+const again = (status, signal, label, from_step) => asks(label, async () => {
+  const { workflow_id } = await post(`workflow/${encodeURIComponent(status.workflow_id)}/rerun`, from_step ? { from_step } : {});
+  if (!signal.aborted) go(to(["search", workflow_id]));
+});
 
-function shown(status, reviews) {
+function shown(status, reviews, signal) {
   const { result } = status;
   if (!result) {
-    return note("bad", `This search ${status.status === "CANCELED" ? "was canceled" : `failed: ${why(status.error) || "no reason is recorded"}`}.`, again(status, "Search again"));
+    return note("bad", `This search ${status.status === "CANCELED" ? "was canceled" : `failed: ${why(status.error) || "no reason is recorded"}`}.`, again(status, signal, "Search again"));
   }
   const others = result.candidates.length ? h("section", { class: "candidates" },
     h("h2", {}, result.movie ? "Did you mean another one?" : "Did you mean one of these?"),
@@ -248,11 +249,11 @@ function shown(status, reviews) {
   return [
     film(result, gone.film),
     others,
-    feeling(status, result, reviews, gone.feeling),
+    feeling(result, reviews, gone.feeling.map(() => again(status, signal, "Read them now", "AnalyzeReviews"))),
     sources(status, result, reviews),
     next(result, gone.next),
-    gone.rest.map((text) => note("warn", capital(text))),
-    h("p", { class: "actions" }, again(status, "Search again now"), " ", again(status, "Read the stored reviews again", "AnalyzeReviews")),
+    gone.rest.map((text) => note("warn", capital(inWords(text)))),
+    h("div", { class: "actions" }, again(status, signal, "Search again now"), again(status, signal, "Read the stored reviews again", "AnalyzeReviews")),
   ];
 }
 
@@ -274,23 +275,40 @@ function film(result, missing) {
     movie.release_date ? day(`${movie.release_date}T12:00:00`) : "", movie.directors.length ? `by ${movie.directors.map((one) => one.name).join(", ")}` : "",
     movie.vote_count ? `rated ${movie.vote_average.toFixed(1)} of 10 by ${plain(movie.vote_count)} on TMDB` : "",
   ].filter(Boolean);
-  return h("section", { class: "film", "aria-label": "The film" }, poster(movie, "w342"),
-    h("div", {},
+  return h("section", { class: "film", "aria-label": "The film" }, poster(movie, "w342", `Poster of ${movie.title}`),
+    h("div", { class: "about" },
       movie.original_title && movie.original_title !== movie.title ? h("p", { class: "quiet", lang: movie.original_language }, movie.original_title) : null,
-      movie.tagline ? h("p", { class: "tagline" }, movie.tagline) : null,
+      verdict(result.analysis),
       h("p", { class: "facts" }, facts.join(" · ")),
-      h("p", {}, movie.overview || "TMDB has no description of it."),
+      movie.tagline ? h("p", { class: "tagline" }, movie.tagline) : null),
+    h("div", { class: "story" },
+      h("p", { class: "overview", id: "overview" }, movie.overview || "TMDB has no description of it."),
+      movie.overview?.length > LONG ? h("button", { class: "more", type: "button", "aria-controls": "overview", "aria-expanded": "false", onclick: ({ target }) => {
+        const whole = document.getElementById("overview").classList.toggle("whole");
+        target.setAttribute("aria-expanded", String(whole));
+        target.textContent = whole ? "Less" : "More";
+      } }, "More") : null,
       movie.cast.length ? h("p", {}, h("span", { class: "quiet" }, "With "), movie.cast.map((one) => one.name).join(", ")) : null,
-      h("p", { class: "quiet" }, result.message, " ", h("a", { href: `https://www.themoviedb.org/movie/${movie.tmdb_id}` }, "On TMDB")),
-      result.stale || missing.length ? note("warn", `TMDB did not answer: these facts are from ${ago(movie.fetched_at)}.`)
-        : result.age_seconds > 60 ? h("p", { class: "quiet" }, `Facts from ${ago(movie.fetched_at)}.`) : null));
+      h("p", { class: "quiet" }, result.message, " ", h("a", { href: `https://www.themoviedb.org/movie/${movie.tmdb_id}` }, "On TMDB"),
+        !result.stale && !missing.length && result.age_seconds > 60 ? [". Facts from ", since(movie.fetched_at), "."] : null),
+      result.stale || missing.length ? note("warn", ["TMDB did not answer: these facts are from ", since(movie.fetched_at), "."]) : null));
 }
 
 const FEELINGS = [[0.5, "People love it"], [0.2, "People like it"], [-0.2, "Opinions are divided"], [-0.5, "People do not like it"], [-2, "People dislike it strongly"]];
 
-function feeling(status, result, reviews, missing) {
+/** The answer to what people search for, in a line. */
+function verdict(analysis) {
+  const mean = analysis?.average_sentiment ?? null;
+  if (mean === null) return null;
+  return h("div", { class: "verdict" },
+    h("p", { class: `mean ${tone(mean)}` }, signed(mean)),
+    h("p", {}, h("strong", {}, FEELINGS.find(([floor]) => mean >= floor)[1]),
+      h("span", { class: "quiet" }, count(analysis.sample_size, "scored review"))));
+}
+
+function feeling(result, reviews, buttons) {
   const { analysis } = result;
-  const lacks = missing.map(() => note("warn", analysis ? `The reviews could not be read this time: this is how it stood ${ago(analysis.analyzed_at)}.` : "The reviews could not be read this time.", again(status, "Read them now", "AnalyzeReviews")));
+  const lacks = buttons.map((button) => note("warn", analysis ? ["The reviews could not be read this time: this is how it stood ", since(analysis.analyzed_at), "."] : "The reviews could not be read this time.", button));
   if (!analysis || analysis.average_sentiment === null) {
     return h("section", { class: "feeling" }, h("h2", {}, "How people feel"), lacks,
       note("plain", analysis?.counts_by_label?.unscored ? `${count(analysis.counts_by_label.unscored, "review")} found, none of which could be scored: words are read in English only, stars in any language.` : "Nobody's review was found yet."));
@@ -300,8 +318,8 @@ function feeling(status, result, reviews, missing) {
   const counts = ["positive", "neutral", "negative", "unscored"].filter((label) => analysis.counts_by_label[label])
     .map((label) => h("li", { class: `label ${label}` }, `${plain(analysis.counts_by_label[label])} ${label === "unscored" ? "not scored" : label}`));
   return h("section", { class: "feeling", "aria-label": "How people feel" },
-    h("h2", {}, FEELINGS.find(([floor]) => mean >= floor)[1]), lacks,
-    h("p", { class: "score" }, h("strong", {}, signed(mean)), " on a scale from −1 to +1",
+    h("h2", {}, "How people feel"), lacks,
+    h("p", {}, `${signed(mean)} on a scale from −1 to +1`,
       bounds ? `, with 95 % confidence between ${signed(bounds[0])} and ${signed(bounds[1])}` : "",
       `, from ${count(analysis.sample_size, "scored review")}`,
       analysis.period_from ? ` of ${day(analysis.period_from)} to ${day(analysis.period_to)}` : "", "."),
@@ -309,25 +327,20 @@ function feeling(status, result, reviews, missing) {
     h("div", { class: "two" },
       h("div", {}, h("h3", {}, "How they spread"), histogram(analysis.histogram),
         h("p", { class: "ends", "aria-hidden": "true" }, h("span", {}, "−1 hated"), h("span", {}, "+1 loved")), h("ul", { class: "labels" }, counts)),
-      h("div", {}, h("h3", {}, "Day by day"), byDay(reviews))),
+      h("div", {}, h("h3", {}, "Over time"), overTime(reviews))),
     h("div", { class: "two" }, quotes("For it", analysis.most_positive), quotes("Against it", analysis.most_negative)));
 }
 
-function byDay(reviews) {
+function overTime(reviews) {
   if (!reviews) return waiting("Reading the reviews");
   if (reviews.problem) return note("warn", reviews.problem.message);
-  const days = new Map();
-  for (const { posted_at, sentiment } of reviews) {
-    if (sentiment.score === null) continue;
-    const at = new Date(posted_at).toDateString();
-    const one = days.get(at) ?? { at: posted_at, sum: 0, amount: 0 };
-    days.set(at, { ...one, sum: one.sum + sentiment.score, amount: one.amount + 1 });
-  }
-  const list = [...days.values()].map((one) => ({ ...one, mean: one.sum / one.amount }))
-    .sort((one, other) => new Date(one.at) - new Date(other.at)).slice(-60);
-  if (list.length < 2) return h("p", { class: "quiet" }, "All reviews are of one day: there is no trend yet.");
-  return [trend(list), h("p", { class: "ends", "aria-hidden": "true" }, h("span", {}, day(list[0].at)), h("span", {}, day(list.at(-1).at))),
-    h("p", { class: "quiet" }, "Each bar is a day with reviews: above the line they liked it, below they did not.")];
+  const found = byTime(reviews.filter(({ sentiment }) => sentiment.score !== null).map(({ posted_at, sentiment }) => ({ at: posted_at, score: sentiment.score })));
+  const { unit, parts } = found;
+  if (parts.length < 2) return h("p", { class: "quiet" }, "All reviews are of one day: there is no trend yet.");
+  return [trend(found),
+    h("p", { class: "quiet" }, `Each bar is a ${unit} with reviews: above the line they liked it, below they did not.`),
+    h("details", { id: "over-time" }, h("summary", {}, "The same in numbers"),
+      table(`Feeling by ${unit}, in numbers`, [capital(unit), "Mean", "Reviews"], parts.toReversed().map((part) => [+part.from, [named(part, unit), signed(part.mean), plain(part.amount)]])))];
 }
 
 const quotes = (title, list) => h("div", {}, h("h3", {}, title),
@@ -343,17 +356,17 @@ function sources(status, result, reviews) {
   const told = (source) => {
     const stored = Array.isArray(reviews) ? reviews.filter((review) => review.source === source.source) : [];
     const last = stored.map((review) => review.collected_at).sort().at(-1);
-    const later = source.deferred_until ? ` until ${clock(source.deferred_until)}` : "";
+    const later = [source.deferred_until ? ` until ${clock(source.deferred_until)}` : "", source.expected_at ? `; expected by ${clock(source.expected_at)}` : ""].join("");
     const state = {
       ok: `${plain(source.new)} new`, partial: `${plain(source.new)} new, not all: ${inWords(source.reason)}`,
-      deferred: `its quota is used up${later}; it is collected then`, skipped: source.reason || "left out", failed: inWords(source.reason) || "failed",
-    }[source.status] ?? source.reason;
-    const age = ["ok", "partial"].includes(source.status) ? `asked ${ago(status.ended_at)}`
-      : last ? `stored ones from ${ago(last)} stand in` : reviews ? "nothing stored" : "";
+      deferred: `its quota is used up${later}`, skipped: inWords(source.reason) || "left out", failed: inWords(source.reason) || "failed",
+    }[source.status] ?? inWords(source.reason);
+    const age = ["ok", "partial"].includes(source.status) ? ["asked ", since(status.ended_at)]
+      : last ? ["stored ones from ", since(last), " stand in"] : reviews ? "nothing stored" : "";
     const extras = [source.duplicates ? `${plain(source.duplicates)} known` : "", source.irrelevant ? `${plain(source.irrelevant)} about something else` : "",
       source.set_aside ? `${plain(source.set_aside)} unreadable` : "", source.parked ? `${plain(source.parked)} waiting to be stored` : ""].filter(Boolean);
     return h("li", { class: `chip ${STATES[source.status] ?? "todo"}` }, h("strong", {}, words(source.source)), h("span", {}, [state, ...extras].join(", ")),
-      h("span", { class: "quiet" }, [age, source.cost_usd ? usd(source.cost_usd) : source.calls ? "free" : ""].filter(Boolean).join(" · ")));
+      h("span", { class: "quiet" }, age, age && (source.cost_usd || source.calls) ? " · " : "", source.cost_usd ? usd(source.cost_usd) : source.calls ? "free" : ""));
   };
   return h("section", { "aria-label": "Sources" }, h("h2", {}, "Where it comes from"), h("ul", { class: "chips" }, result.sources.map(told)));
 }

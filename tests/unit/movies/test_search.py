@@ -139,7 +139,7 @@ def test_a_deferred_source_is_queued_and_the_result_says_until_when(
     assert (entry.reason, entry.not_before, entry.popularity) == ("deferred", NOW, 1)
     answer = result(records, catalog)
     assert answer.sources[1].expected_at == NOW + DRAINED_EVERY
-    promise = "no slot is near; it is queued, and expected by 20:15 UTC"
+    promise = "no slot is near; it is queued, and expected by 2026-03-14T20:15:00Z"
     assert answer.missing == (f"reviews from x: {promise}", f"reviews from bluesky: {promise}")
 
 

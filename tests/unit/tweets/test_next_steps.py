@@ -68,4 +68,4 @@ def test_every_state_of_a_post_but_its_ends_says_what_is_next() -> None:
 def test_a_post_that_x_puts_off_says_until_when() -> None:
     entry = PostLedger(MemoryRows()).claim(OWN, went(*APPROVED), now=NOW)
     later = entry.model_copy(update={"not_before": NOW + timedelta(minutes=15)})
-    assert after_post(later) == "The next run or the sweep sends it, from 2026-03-14 20:15 UTC on."
+    assert after_post(later) == "The next run or the sweep sends it, from 2026-03-14T20:15:00Z on."

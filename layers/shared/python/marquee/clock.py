@@ -17,5 +17,10 @@ def in_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def written(moment: datetime) -> str:
+    """``2026-11-22T06:30:00Z``: how sentences say a time in UTC, for a reader in any zone."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
 Moment = Annotated[datetime, AfterValidator(in_utc)]
 """A time in UTC, as models hold it."""

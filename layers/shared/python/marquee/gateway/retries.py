@@ -27,7 +27,7 @@ from random import random
 from pydantic import BaseModel, ConfigDict
 
 from marquee import aws
-from marquee.clock import Moment
+from marquee.clock import Moment, written
 from marquee.errors import RateLimited, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from marquee.gateway.quota import Policies
 from marquee.gateway.rows import DynamoRows, Item, Key, Rows, change, look
@@ -210,7 +210,7 @@ class Retries:
             return Verdict(Do.AS_DEFINED, "the quota is booked, and knows until when")
         if error.retry_at:
             if error.retry_at > fault.since + LONGEST_TOLD:
-                return Verdict(Do.GIVE_UP, f"not before {error.retry_at:%H:%M:%S} UTC, it says")
+                return Verdict(Do.GIVE_UP, f"not before {written(error.retry_at)}, it says")
             # All who are told the same would come at once.
             spread = timedelta(seconds=self.draw())
             at = _whole_second(error.retry_at + spread, up=True)

@@ -10,6 +10,7 @@ from datetime import datetime
 from math import floor
 
 from marquee import aws
+from marquee.clock import written
 from marquee.gateway.breaker import Diagnosis, State
 from marquee.gateway.quota import APP, Policies, View
 from marquee.gateway.rows import DynamoRows
@@ -86,7 +87,8 @@ class Leftover:
             return
         # Once its time has come one call is let through, as a probe.
         calls = int(breaker.retry_at <= now)
-        why = f"{source} has failed too often; it is asked again at {breaker.retry_at:%H:%M:%S} UTC"
+        again = written(breaker.retry_at)
+        why = f"{source} has failed too often; it is asked again at {again}"
         self._bound(source, calls, why)
 
     def _mind_quota(self, source: str, quota: View, reserve: float) -> None:

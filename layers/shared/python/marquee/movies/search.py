@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from marquee.aws import only_logged
+from marquee.clock import written
 from marquee.movies.backfill_queue import BackfillQueue, Reason, Wish
 from marquee.movies.catalog import Catalog
 from marquee.movies.find import FindMovieOutput
@@ -172,7 +173,7 @@ def _queued(
 
 
 def _with_promise(report: SourceReport, at: datetime | None) -> SourceReport:
-    when = f", and expected by {at:%H:%M} UTC" if at else ""
+    when = f", and expected by {written(at)}" if at else ""
     reason = f"{report.reason}; it is queued{when}"
     return report.model_copy(update={"reason": reason, "expected_at": at})
 

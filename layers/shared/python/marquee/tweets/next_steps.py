@@ -1,5 +1,6 @@
 """What happens next to a tweet or a post, and what a person may do about it, in a sentence."""
 
+from marquee.clock import written
 from marquee.tweets.models import LedgerEntry, LedgerState, Status, Tweet
 
 LOOKED_FOR = (
@@ -50,5 +51,5 @@ def after_tweet(tweet: Tweet) -> str:
 def after_post(entry: LedgerEntry) -> str:
     """What is next for the post; empty where nothing is."""
     if entry.state is LedgerState.CLAIMED and entry.not_before:
-        return f"The next run or the sweep sends it, from {entry.not_before:%Y-%m-%d %H:%M} UTC on."
+        return f"The next run or the sweep sends it, from {written(entry.not_before)} on."
     return _OF_POSTS.get(entry.state, "")
