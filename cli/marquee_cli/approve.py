@@ -178,6 +178,8 @@ def decide_each(
                 text = said["text"] = edited
             elif verb == Verb.REJECT:
                 said["reason"] = person.reason()
+            else:
+                said["seen"] = approval.proposed
             try:
                 taken = read(
                     Approval, client.decide_approval(approval.approval_id, said), "approval"

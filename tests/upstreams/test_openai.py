@@ -183,6 +183,7 @@ def test_a_used_up_quota_and_a_wrong_key_are_refused(
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "insufficient_quota")
     unknown = nobody.post("/openai/v1/responses", json={}, headers={"authorization": "Bearer x"})
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (401, "invalid_api_key")
+    assert "Incorrect API key provided: Bearer x." in unknown.json()["error"]["message"]
 
 
 def test_a_full_window_says_when_to_come_back(upstreams: Upstreams, openai: httpx.Client) -> None:

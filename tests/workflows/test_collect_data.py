@@ -18,7 +18,7 @@ def collect(searches: MovieSearches) -> dict[str, Any]:
 
 def gave(report: dict[str, Any]) -> bool:
     """Whether the source did as it was asked; how much of that is new and fits, differs by day."""
-    return report["status"] == "ok" and report["fetched"] >= 10 and report["new"] > 0
+    return bool(report["status"] == "ok" and report["fetched"] >= 10 and report["new"] > 0)
 
 
 def test_all_sources_give_what_they_give_a_search_and_a_search_then_finds_it_stored(

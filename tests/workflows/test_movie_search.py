@@ -17,6 +17,7 @@ import boto3
 import pytest
 
 from marquee import aws
+from marquee.clock import written
 from marquee.errors import BadInput, StoreUnavailable
 from marquee.movies.models import ScoredReview, SourceStatus
 from marquee.movies.search import SearchResult
@@ -608,7 +609,7 @@ def test_a_slot_out_of_reach_defers_the_source_and_the_search_says_until_when(
         assert (deferred.status, deferred.calls) == (SourceStatus.DEFERRED, 0)
         assert deferred.deferred_until
         assert deferred.deferred_until - searches.clock.now() > timedelta(minutes=14)
-        assert f"deferred until {deferred.deferred_until:%H:%M:%S} UTC" in deferred.reason
+        assert f"deferred until {written(deferred.deferred_until)}" in deferred.reason
         assert result.missing == (f"reviews from x: {deferred.reason}",)
     assert [call for call in upstreams.calls() if call["upstream"] == "x"] == []
 

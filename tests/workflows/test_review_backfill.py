@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from marquee.clock import written
 from marquee.errors import (
     BadInput,
     RetryAhead,
@@ -106,7 +107,7 @@ def test_what_searches_went_without_is_collected_once_and_makes_them_complete(
     [deferred] = [r for r in backfills.result("search").sources if r.source == "x"]
     assert deferred.status is SourceStatus.DEFERRED
     assert deferred.expected_at
-    assert f"it is queued, and expected by {deferred.expected_at:%H:%M} UTC" in deferred.reason
+    assert f"it is queued, and expected by {written(deferred.expected_at)}" in deferred.reason
     assert backfills.result("search").missing == (f"reviews from x: {deferred.reason}",)
     entry = backfills.entry(RRR)
     assert (entry.state, entry.reason, entry.sources) == ("WAITING", Reason.DEFERRED, ("x",))

@@ -30,6 +30,7 @@ def said(pipelines: TweetPipelines, count: int, approvals: int = 0) -> dict[str,
     post = {"account": OWN, "source": OWN}
     posts = [{**post, "tweet_id": tweet_id} for tweet_id in ids[approvals:]]
     steps = {"tweet_ids": ids, "posts": posts, "approvals": ids[:approvals], "left": 0}
+    steps["problems"] = []
 
     def ask(event: Json, context: Any) -> Json:
         answer = {**post, "tweet_id": event["tweet_id"], "approved": True}
@@ -86,6 +87,22 @@ def test_any_number_of_problems_reaches_the_end(hundred: TweetPipelines, failure
     assert [problem.step.partition("/")[0] for problem in problems] == sorted(
         fails[:failures], key=["DownloadTweets", "RequestApproval", "PublishTweet"].index
     )
+
+
+def test_what_a_step_could_not_do_reaches_the_end_and_is_not_tried_in_another_round(
+    hundred: TweetPipelines,
+) -> None:
+    handlers = said(hundred, 2)
+    problem = {"step": "PolishTweets", "error": {"Error": "RateLimited", "Cause": "too often"}}
+    polished = {**handlers["PolishTweets"]({}, None), "left": 3, "problems": [problem]}
+    handlers["DownloadTweets"] = failing(handlers["DownloadTweets"], [KeyError("surprise")])
+    handlers["PolishTweets"] = lambda event, context: polished
+    done = ran(hundred, {}, handlers)
+    [finish] = done.payloads(hundred.arn("FinishRun"))
+    problems = FinishRunInput.model_validate(finish).problems
+    assert [problem.step for problem in problems] == ["DownloadTweets", "PolishTweets"]
+    assert done.history.count("PolishTweets") == 1
+    assert done.history.count("PublishTweet") == 2
 
 
 @pytest.mark.parametrize(("rounds", "left"), [(3, [1, 2, 0]), (25, [1] * 99)])

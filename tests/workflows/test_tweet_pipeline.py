@@ -287,6 +287,25 @@ def test_a_step_that_fails_does_not_stop_the_run_and_the_next_runs_finish_what_i
     assert pipelines.posted() == [as_posted("Dune")]
 
 
+def test_a_model_that_fails_late_stops_no_post_that_is_ready(pipelines: TweetPipelines) -> None:
+    _, late = tweeted(pipelines.upstreams, 2)
+    polish = pipelines.handler("PolishTweets")
+
+    def failing_from_the_second_question_on(event: Json, context: Any) -> Json:
+        often = {"every": 2} if event["attempt"] == 1 else {"count": 1}
+        pipelines.upstreams.fault("openai", "status", status=503, **often)
+        return polish(event, context)
+
+    done = ran(pipelines, {"count": 2}, PolishTweets=failing_from_the_second_question_on)
+    assert [retry.error for retry in done.retries] == ["UpstreamUnavailable"] * 3
+    assert done.catches == ()
+    assert pipelines.posted() == [as_posted("Dune")]
+    assert pipelines.record().status is Status.PARTIAL
+    [missing] = pipelines.summary().missing
+    assert missing.startswith("PolishTweets: UpstreamUnavailable: openai responses: answered 503")
+    assert pipelines.tweet(late).status is TweetStatus.CLASSIFIED
+
+
 def test_where_a_step_fails_and_nothing_is_taken_up_the_run_has_failed(
     pipelines: TweetPipelines,
 ) -> None:

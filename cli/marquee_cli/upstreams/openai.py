@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from marquee_cli.upstreams.answers import OPENAI_QUOTA_USED_UP, Json, error
+from marquee_cli.upstreams.answers import OPENAI_ERRORS, OPENAI_QUOTA_USED_UP, Json, error
 from marquee_cli.upstreams.credentials import Credentials
 from marquee_cli.upstreams.language import (
     Speaker,
@@ -38,6 +38,8 @@ FAILURES = ("refusal", "incomplete", "not_json", "insufficient_quota")
 MODES = (*SPEAKERS, SAYS, *FAILURES)
 REFUSAL = "I'm sorry, but I can't assist with that request."
 CHARACTERS_PER_TOKEN = 4
+# How OpenAI itself shows a key that it refuses.
+HIDDEN_KEY = "sk-proj-****"
 
 
 class OpenAi:
@@ -83,9 +85,10 @@ class OpenAi:
     def _guarded(self, read: "Reader", answer: "Answerer") -> Callable[[Request], Any]:
         async def guarded(request: Request) -> Response:
             body = await request.body()
-            given = request.headers.get("authorization", "").removeprefix("Bearer ")
+            header = request.headers.get("authorization", "")
+            given = header.removeprefix("Bearer ")
             if not hmac.compare_digest(given.encode(), self._key.encode()):
-                return error("openai", 401)
+                return Json(_wrong_key(header), 401)
             grant = self._windows.take("openai")
             headers = openai_headers(grant)
             if not grant.allowed:
@@ -275,6 +278,12 @@ def _said(content: str, instructions: str, form: Mapping[str, Any], speak: Speak
 
 def _tokens(text: str) -> int:
     return len(text) // CHARACTERS_PER_TOKEN + 1
+
+
+def _wrong_key(header: str) -> dict[str, Any]:
+    """OpenAI's answer, with the header quoted in full, as some servers of its API do."""
+    refused = OPENAI_ERRORS[401]["error"]
+    return {"error": {**refused, "message": refused["message"].replace(HIDDEN_KEY, header)}}
 
 
 def _bad_request(message: str) -> dict[str, Any]:

@@ -15,6 +15,8 @@ def handler(event: JsonObject) -> JsonObject:
     asked = StepInput.model_validate(event)
     run, model = resolve(asked.request, settings()), OpenAi.connect(settings(), secrets())
     rows = rows_of(run, asked.workflow_id, settings(), now=now())
-    style = Style.of(settings())
-    done = polish_tweets(run, asked.tweet_ids, rows, policies(), model, style, clock=now)
+    style, attempt = Style.of(settings()), asked.attempt
+    done = polish_tweets(
+        run, asked.tweet_ids, rows, policies(), model, style, clock=now, attempt=attempt
+    )
     return done.model_dump(mode="json")

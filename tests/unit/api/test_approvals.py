@@ -194,7 +194,7 @@ def test_another_decision_than_the_one_taken_is_a_conflict(
     api.post(path_of(), body={"decision": "approve", "by": "asha"})
     answer = api.post(path_of(), body={"decision": "reject"})
     assert answer.status == 409
-    assert answer.json()["detail"] == "it is decided: approve by asha at 2026-03-14 20:00 UTC"
+    assert answer.json()["detail"] == "it is decided: approve by asha at 2026-03-14T20:00:00Z"
     assert tweet_in(settings).status is Status.APPROVED
 
 

@@ -185,7 +185,8 @@ PATH = f"/workflow/approvals/{APPROVAL_ID}"
 
 def test_an_approval_is_sent_and_what_it_sets_going_is_said() -> None:
     count, sent, said = decided(Scripted(["approve"]), taken("APPROVED"))
-    assert (count, sent) == (1, [(PATH, {"decision": "approve", "by": "asha"})])
+    seen = approval().proposed
+    assert (count, sent) == (1, [(PATH, {"decision": "approve", "by": "asha", "seen": seen})])
     assert "Approved: the run that waits posts it." in said
 
 

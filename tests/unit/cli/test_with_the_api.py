@@ -72,7 +72,7 @@ def client(settings: Settings) -> Iterator[Client]:
 
 def polished(settings: Settings) -> Tweet:
     """A tweet that waits for nothing but a word, as it is stored."""
-    tweet = a_tweet(status=Status.POLISHED, type=TweetType.REVIEW, text=TEXT, final_text=TEXT)
+    tweet = a_tweet(status=Status.POLISHED, type=TweetType.REVIEW, final_text=TEXT)
     TweetStore.connect(settings).put(tweet)
     return tweet
 

@@ -120,6 +120,7 @@ class FakeX:
         self.posts = sorted(posts, key=lambda post: -int(post.get("id", 0)))
         self.id = user_id
         self.users_read = 0
+        self.read = 0
         self.asked: list[dict[str, Any]] = []
 
     def user_id(self, username: str) -> str:
@@ -131,6 +132,8 @@ class FakeX:
         user_id: str,
         *,
         since_id: str | None,
+        until_id: str | None,
+        token: str | None,
         at_most: int,
         replies: bool,
         retweets: bool,
@@ -140,8 +143,11 @@ class FakeX:
         self.asked.append(
             {"since_id": since_id, "at_most": at_most, "replies": replies, "retweets": retweets}
         )
-        new = [post for post in self.posts if int(post.get("id", 0)) > int(since_id or 0)]
-        return Timeline(posts=new[:at_most], has_more=len(new) > at_most)
+        before = min(int(each) for each in (until_id, token, "9" * 20) if each)
+        new = [post for post in self.posts if int(since_id or 0) < int(post.get("id", 0)) < before]
+        page = new[:at_most]
+        self.read += len(page)
+        return Timeline(posts=page, next_token=page[-1]["id"] if len(new) > at_most else None)
 
 
 class FakeTasks:

@@ -19,6 +19,7 @@ from marquee.tweets.approval import (
     Verb,
     as_it_stands,
     asked,
+    check_text,
     decide_approval,
     request_approval,
 )
@@ -110,6 +111,20 @@ def test_approving_lets_the_execution_go_on_and_the_tweet_be_posted(rows: Rows) 
     assert Approvals(rows).page(limit=10) == ([], None)
 
 
+def test_another_text_than_the_one_that_was_seen_is_not_decided_about() -> None:
+    rows = MemoryRows()
+    stored(rows, polished())
+    requested(rows, polished())
+    for verb in (Verb.APPROVE, Verb.REJECT):
+        with pytest.raises(Conflict, match="another text is proposed than the one that was seen"):
+            decided(rows, verb, seen=f"{TEXT}!")
+    assert tweet_in(rows).status is Status.POLISHED
+    assert decided(rows, Verb.APPROVE, seen=TEXT).state is ApprovalState.APPROVED
+    assert decided(rows, Verb.APPROVE, seen=TEXT).state is ApprovalState.APPROVED
+    with pytest.raises(Conflict, match="it is decided: approve"):
+        decided(rows, Verb.APPROVE, seen=f"{TEXT}!")
+
+
 def test_rejecting_ends_it(rows: Rows) -> None:
     stored(rows, polished())
     requested(rows, polished())
@@ -153,6 +168,23 @@ def test_an_edit_out_of_policy_is_refused_and_changes_nothing(
     assert tasks.told == []
 
 
+def test_what_the_account_has_posted_itself_is_not_posted_again() -> None:
+    said = a_tweet().text
+    complaint = "the very text that the account has posted itself"
+    rows = MemoryRows()
+    stored(rows, polished())
+    requested(rows, polished())
+    verdict = check_text(f"{OWN}-{a_tweet().tweet_id}", f" {said}", Approvals(rows), RULES)
+    assert (verdict.ok, verdict.reasons) == (False, (f"is {complaint}",))
+    with pytest.raises(BadInput, match=complaint):
+        decided(rows, Verb.EDIT, text=said)
+    foreign = polished(account="nasa")
+    stored(rows, foreign)
+    requested(rows, foreign)
+    credited = f"{said} via @nasa"
+    assert check_text(f"nasa-{foreign.tweet_id}", credited, Approvals(rows), RULES).ok
+
+
 def test_only_an_edit_has_a_text() -> None:
     rows = MemoryRows()
     stored(rows, polished())
@@ -165,7 +197,7 @@ def test_a_decision_is_taken_once(rows: Rows) -> None:
     stored(rows, polished())
     requested(rows, polished())
     decided(rows, Verb.APPROVE)
-    with pytest.raises(Conflict, match="it is decided: approve at 2026-03-14 20:00 UTC"):
+    with pytest.raises(Conflict, match="it is decided: approve at 2026-03-14T20:00:00Z"):
         decided(rows, Verb.REJECT)
     assert tweet_in(rows).status is Status.APPROVED
 

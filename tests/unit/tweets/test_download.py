@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from marquee.errors import UpstreamNotFound, UpstreamUnavailable
+from marquee.errors import SlotAhead, UpstreamNotFound, UpstreamUnavailable
 from marquee.observability import tallying
 from marquee.tweets.download import Sources, Timeline, download_tweets, read_post
 from marquee.tweets.ledger import PostLedger
@@ -161,12 +161,133 @@ def test_a_post_that_cannot_be_read_is_set_aside_and_stops_nothing(rows: Rows) -
     assert source.since_id == "4"
 
 
-def test_more_new_posts_than_a_page_holds_are_told_of() -> None:
-    rows = MemoryRows()
+def grown(rows: Rows, new: int) -> FakeX:
+    """X with so many posts since the account was read last, up to post 1."""
     x = FakeX([a_post(1)])
     downloaded(rows, x)
-    x.posts = [a_post(n) for n in range(200, 1, -1)]
-    assert "more than 100 new posts" in str(downloaded(rows, x).counts["gap"])
+    x.posts = [a_post(n) for n in range(new + 1, 1, -1)]
+    x.asked, x.read = [], 0
+    return x
+
+
+def test_of_more_new_posts_than_a_page_holds_none_is_lost() -> None:
+    rows = MemoryRows()
+    x = grown(rows, 350)
+    for run in range(4):
+        output = downloaded(rows, x, count=100)
+        first = 2 + 100 * run
+        last = min(first + 99, 351)
+        assert output.tweet_ids == tuple(str(n) for n in range(first, last + 1))
+        assert output.counts["behind"] == 351 - last
+    # Four pages down to the cursor, and what is left over then once more.
+    assert x.read <= 350 + 250 + 50
+    assert downloaded(rows, x, count=100).tweet_ids == ()
+
+
+def test_what_is_behind_costs_what_is_taken_of_it() -> None:
+    rows = MemoryRows()
+    x = grown(rows, 350)
+    downloaded(rows, x, count=1)
+    assert (len(x.asked), x.read) == (4, 350)
+    with tallying() as tally:
+        assert downloaded(rows, x, count=1).tweet_ids == ("3",)
+    assert tally.cost_usd == pytest.approx(2 * 0.001)
+    # The newer ones are met when those are used up.
+    x.posts = [a_post(400), *x.posts]
+    taken: list[str] = []
+    while tweet_ids := downloaded(rows, x, count=90).tweet_ids:
+        taken += tweet_ids
+    assert taken == [str(n) for n in (*range(4, 352), 400)]
+
+
+def test_a_run_that_is_cut_short_on_its_way_down_goes_on_from_there() -> None:
+    class Busy(FakeX):
+        """Gives one page, and puts off the next."""
+
+        put_off = False
+
+        def timeline(self, user_id: str, **asked: Any) -> Timeline:
+            self.put_off = not self.put_off
+            if not self.put_off:
+                raise SlotAhead(provider="x", endpoint="users/tweets", at=NOW)
+            return super().timeline(user_id, **asked)
+
+    rows = MemoryRows()
+    x = grown(rows, 250)
+    busy = Busy(x.posts)
+    for _ in range(2):
+        with pytest.raises(SlotAhead):
+            downloaded(rows, busy)
+    assert TweetStore(rows).get("marquee", "2") is None
+    assert downloaded(rows, busy).tweet_ids == ("2", "3")
+    assert busy.read == 250
+    source = Sources(rows).get("marquee")
+    assert source
+    assert (source.since_id, len(source.unread)) == ("3", 248)
+    assert source.read_down_to is None
+
+
+def test_a_page_on_which_nothing_is_left_in_does_not_end_the_way_down() -> None:
+    class Sparse(FakeX):
+        """X leaves replies out of a page that it has filled with them."""
+
+        def timeline(self, user_id: str, **asked: Any) -> Timeline:
+            if asked["token"] is None:
+                return Timeline(posts=[], next_token="9" * 19)
+            return super().timeline(user_id, **asked)
+
+    rows = MemoryRows()
+    x = grown(rows, 3)
+    assert downloaded(rows, Sparse(x.posts)).tweet_ids == ("2", "3")
+
+
+def test_what_was_deleted_since_it_was_shown_is_passed_over(rows: Rows) -> None:
+    x = grown(rows, 6)
+    assert downloaded(rows, x).tweet_ids == ("2", "3")
+    x.posts = [post for post in x.posts if post["id"] not in {"4", "5"}]
+    assert downloaded(rows, x).tweet_ids == ("6", "7")
+
+
+def test_of_two_runs_on_their_way_down_at_once_neither_loses_a_post() -> None:
+    rows = MemoryRows()
+
+    class Overtaken(FakeX):
+        """Another run reads the whole timeline while this one reads its first page."""
+
+        def timeline(self, user_id: str, **asked: Any) -> Timeline:
+            page = super().timeline(user_id, **asked)
+            if len(self.asked) == 1:
+                assert downloaded(rows, FakeX(self.posts), count=3).tweet_ids == ("2", "3", "4")
+            return page
+
+    x = grown(rows, 250)
+    taken = [*downloaded(rows, Overtaken(x.posts), count=3).tweet_ids]
+    while tweet_ids := downloaded(rows, x, count=100).tweet_ids:
+        taken += tweet_ids
+    assert taken == [str(n) for n in range(5, 252)]
+
+
+@pytest.mark.parametrize("field", ["edit_history_tweet_ids", "edit_history_post_ids"])
+def test_an_edit_of_what_is_stored_or_ours_is_not_taken_for_a_new_tweet(
+    rows: Rows, field: str
+) -> None:
+    x = FakeX([a_post(1, **{field: ["1"]})])
+    assert downloaded(rows, x).tweet_ids == ("1",)
+    approved = a_tweet(account="marquee", status=Status.APPROVED, final_text="Film news")
+    ledger = PostLedger(rows)
+    stored(rows, approved)
+    claimed = ledger.claim("marquee", approved, now=NOW)
+    sending = ledger.advance(claimed, claimed.changed(LedgerState.SENDING, now=NOW))
+    assert sending
+    assert ledger.advance(sending, sending.changed(LedgerState.POSTED, now=NOW, post_id="2"))
+    x.posts = [
+        a_post(6, **{field: ["5", "6"]}),
+        a_post(4, **{field: ["2", "4"]}, text="Film news, mended by hand"),
+        a_post(3, **{field: ["1", "3"]}, text="Post 1 of the harbour"),
+    ]
+    output = downloaded(rows, x)
+    # Of the last one the first version was never seen.
+    assert (output.tweet_ids, output.counts["left_out"]) == (("6",), 2)
 
 
 def test_a_user_id_that_is_gone_is_looked_up_again() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,7 @@ from marquee.errors import (
     MarqueeError,
     Misconfigured,
     RateLimited,
+    UpstreamError,
     UpstreamNotFound,
     UpstreamRefused,
     UpstreamTimeout,
@@ -250,6 +252,17 @@ def test_a_failure_has_its_name_is_tried_once_and_tells_no_secret(
     assert KEY not in str(raised.value)
     assert len(server.asked) == 1
     assert dict(tally.calls) == {"openai.failed": 1}
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
+def test_no_server_that_quotes_the_key_brings_it_into_the_log(
+    server: Server, model: OpenAi, status: int
+) -> None:
+    quoted = f"Incorrect API key provided: Bearer {KEY}"
+    server.answer = lambda: (status, an_error(message=quoted) if status != 200 else quoted.encode())
+    with pytest.raises(UpstreamError) as raised:
+        model.ask("Polish.", {"tweet": "x"}, Shape)
+    assert KEY not in "".join(traceback.format_exception(raised.value))
 
 
 def test_an_answer_that_does_not_come_is_a_timeout(server: Server, model: OpenAi) -> None:

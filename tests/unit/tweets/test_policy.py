@@ -136,6 +136,59 @@ def test_links_are_stripped_and_what_hides_is_gone() -> None:
     assert original_text(a_tweet(text=text), rules) == "See it at on Friday"
 
 
+@pytest.mark.parametrize(
+    ("text", "without"),
+    [
+        ("New trailer (LINK) is out", "New trailer is out"),
+        ("New trailer ( LINK ) is out", "New trailer is out"),
+        ("A trailer ([LINK]), and a poster", "A trailer, and a poster"),
+        ("Worth your time \u201cLINK\u201d", "Worth your time"),
+        ('He said "hi" LINK "bye"', 'He said "hi" "bye"'),
+        ('The "LINK" one', "The one"),
+        ("Our verdict LINK, in short: go", "Our verdict, in short: go"),
+        ("Our verdict LINK.", "Our verdict."),
+        ("Such a film LINK :)", "Such a film :)"),
+        ("My review \u2192 LINK", "My review"),
+        ("My review: LINK #Dune", "My review #Dune"),
+        ("8/10 (my review: LINK)", "8/10 (my review)"),
+        ("My review \U0001f447\U0001f3fd\nLINK\nEnjoy", "My review\nEnjoy"),
+        ("Two trailers: LINK LINK", "Two trailers"),
+        ("Great \u2764\ufe0f LINK", "Great \u2764\ufe0f"),
+        ("LINK", ""),
+    ],
+)
+def test_where_a_link_is_stripped_no_trace_of_it_is_left(text: str, without: str) -> None:
+    tweet = a_tweet(text=text.replace("LINK", "https://a.example.com/x?y=1"))
+    assert original_text(tweet, some_policies(url="strip")) == without
+    assert original_text(tweet, some_policies(url="keep")) == tweet.text
+
+
+def test_what_only_looks_like_a_trace_of_a_link_stays() -> None:
+    text = "To be continued: ( ) , or so -"
+    assert original_text(a_tweet(text=text), some_policies(url="strip")) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        ("Read more: LINK", Action.HOLD),
+        ("Full review at LINK.", Action.HOLD),
+        ("See LINK, it is great", Action.HOLD),
+        ("The whole list is here \U0001f447\nLINK", Action.HOLD),
+        ("Once more. LINK", Action.POST),
+        ("My review of Dune: LINK", Action.POST),
+        ("See it on Friday", Action.POST),
+    ],
+)
+def test_a_text_whose_words_ask_for_the_stripped_link_waits_for_a_person(
+    text: str, action: Action
+) -> None:
+    tweet = a_tweet(text=text.replace("LINK", "https://a.example.com/x"), type=TweetType.REVIEW)
+    decision = decide(tweet, some_policies(url="strip"), own_account=OWN)
+    assert decision.action is action
+    assert decide(tweet, some_policies(url="keep"), own_account=OWN).action is Action.POST
+
+
 def test_credit_is_for_other_accounts_only() -> None:
     rules = some_policies()
     assert frame_of(a_tweet(), rules, own_account=OWN).after == ""

@@ -15,6 +15,7 @@ from marquee.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from marquee.gateway.retries import MOST_RETRIES, RETRIED
 from marquee.tweets.approval import Approvals, ApprovalState, asked
 from marquee.tweets.characters import clean
 from marquee.tweets.language_model import LanguageModel, Unanswered
@@ -57,9 +58,10 @@ def polished(
     *,
     run: Run | None = None,
     rules: Policies | None = None,
+    attempt: int = 1,
 ) -> StepOutput:
     run, rules = run or a_run(), rules or some_policies()
-    return polish_tweets(run, [], rows, rules, model, STYLE, clock=Clock())
+    return polish_tweets(run, [], rows, rules, model, STYLE, clock=Clock(), attempt=attempt)
 
 
 def found(rows: Rows, tweet: Tweet) -> Tweet:
@@ -123,19 +125,32 @@ def test_a_refused_text_is_asked_for_once_more_with_the_reasons() -> None:
 
 
 def test_a_text_refused_twice_is_held_with_the_original_as_the_proposal(rows: Rows) -> None:
-    tweet = classified()
+    tweet = classified(account="nasa")
     stored(rows, tweet)
     model = saying(OUT_OF_POLICY)
-    output = polished(rows, model)
+    output = polished(rows, model, run=a_run(account="nasa"))
     assert len(model.asked) == 2
     assert found(rows, tweet).status is Status.NEEDS_HUMAN
-    assert found(rows, tweet).final_text == TEXT
+    assert found(rows, tweet).final_text == f"{TEXT} via @nasa"
     approval = Approvals(rows).get(tweet.account, tweet.tweet_id)
     assert approval
     assert approval.state is ApprovalState.HELD
     assert "adds the link https://evil.example.net" in approval.reason
     assert output.posts == ()
     assert output.counts["held"] == 1
+
+
+@pytest.mark.parametrize("model", [saying(OUT_OF_POLICY), None], ids=["refused twice", "no key"])
+def test_what_the_account_has_posted_itself_is_not_proposed_to_it(model: FakeModel | None) -> None:
+    rows = MemoryRows()
+    tweet = classified()
+    stored(rows, tweet)
+    polished(rows, model)
+    after = found(rows, tweet)
+    assert (after.status, after.final_text) == (Status.NEEDS_HUMAN, None)
+    approval = Approvals(rows).get(tweet.account, tweet.tweet_id)
+    assert approval
+    assert approval.proposed is None
 
 
 def test_a_text_refused_twice_is_posted_as_it_came_where_the_type_says_so() -> None:
@@ -196,7 +211,10 @@ _FAILURES = [
 ]
 
 
-@pytest.mark.parametrize("failure", _FAILURES, ids=lambda failure: type(failure).__name__)
+_PASSING = [failure for failure in _FAILURES if isinstance(failure, RETRIED)]
+
+
+@pytest.mark.parametrize("failure", _PASSING, ids=lambda failure: type(failure).__name__)
 def test_a_model_that_cannot_be_reached_leaves_tweets_for_the_retry(failure: UpstreamError) -> None:
     rows = MemoryRows()
     two = [classified(tweet_id="1"), classified(tweet_id="2")]
@@ -211,6 +229,27 @@ def test_a_model_that_cannot_be_reached_leaves_tweets_for_the_retry(failure: Ups
     assert found(rows, ready).status is Status.APPROVED
     polished(rows, saying(POLISHED))
     assert found(rows, two[0]).status is Status.APPROVED
+
+
+@pytest.mark.parametrize("failure", _FAILURES, ids=lambda failure: type(failure).__name__)
+def test_a_model_that_fails_for_good_stops_no_post_that_is_ready(failure: UpstreamError) -> None:
+    rows = MemoryRows()
+    ready, late = classified(tweet_id="1"), classified(tweet_id="2", text="and one more 7/10")
+    stored(rows, ready, late)
+
+    def answer(data: Mapping[str, Any]) -> Any:
+        if data["tweet"] != TEXT:
+            raise failure
+        return {"text": POLISHED}
+
+    last = MOST_RETRIES + 1 if isinstance(failure, RETRIED) else 1
+    output = polished(rows, FakeModel(answer), attempt=last)
+    assert [post.tweet_id for post in output.posts] == ["1"]
+    assert found(rows, late).status is Status.CLASSIFIED
+    [problem] = output.model_dump(mode="json")["problems"]
+    error = {"Error": type(failure).__name__, "Cause": str(failure)}
+    assert problem == {"step": "PolishTweets", "error": error}
+    assert output.counts["unpolished"] == 1
 
 
 @pytest.mark.parametrize("failure", _FAILURES, ids=lambda failure: type(failure).__name__)

@@ -8,7 +8,15 @@ from pydantic import ValidationError
 from marquee.errors import BadInput, Misconfigured
 from marquee.settings import Settings, read_settings
 from marquee.tweets.models import Status, TweetType
-from marquee.tweets.run import Mode, RunRequest, StepInput, ready_posts, resolve, taken_up
+from marquee.tweets.run import (
+    TAKEN_UP_AT_ONCE,
+    Mode,
+    RunRequest,
+    StepInput,
+    ready_posts,
+    resolve,
+    taken_up,
+)
 from tests.support.tweet_tables import MemoryRows
 from tests.unit.tweets.stage import a_run, a_tweet, stored
 
@@ -122,6 +130,17 @@ def test_more_leftovers_than_a_page_are_taken_up() -> None:
     several = [a_tweet(tweet_id=str(n)) for n in range(1, 151)]
     tweets = stored(rows, *several)
     assert len(taken_up(tweets, a_run(), Status.DOWNLOADED)) == 150
+
+
+def test_leftovers_of_other_types_do_not_keep_a_run_from_those_of_its_own() -> None:
+    rows = MemoryRows()
+    several = [
+        a_tweet(tweet_id=str(n), status=Status.CLASSIFIED, type=TweetType.REVIEW)
+        for n in range(1, TAKEN_UP_AT_ONCE + 51)
+    ]
+    news = a_tweet(tweet_id="999", status=Status.CLASSIFIED, type=TweetType.NEWS)
+    tweets = stored(rows, *several, news)
+    assert taken_up(tweets, a_run(tweet_type=TweetType.NEWS), Status.CLASSIFIED) == [news]
 
 
 def test_what_is_approved_is_ready_but_not_in_a_dry_run() -> None:

@@ -26,6 +26,7 @@ from marquee.errors import (
     RateLimited as RateLimitedError,
 )
 from marquee.observability import tallying
+from marquee.tweets.download import Timeline
 from marquee.tweets.ledger import PostLedger
 from marquee.tweets.models import LedgerState, Status, Tweet
 from marquee.tweets.posting import (
@@ -417,32 +418,42 @@ def test_a_second_page_that_fails_fails_the_whole(upstreams: Upstreams, made: Ma
         made.x.own_timeline(datetime.now(UTC) - timedelta(minutes=10))
 
 
+def a_page(x: XApi, user_id: str, **asked: Any) -> Timeline:
+    whole: dict[str, Any] = {"since_id": None, "until_id": None, "token": None, "at_most": 100}
+    whole |= {"replies": True, "retweets": True, "usd_per_post": 0.005}
+    return x.timeline(user_id, **{**whole, **asked})
+
+
 def test_the_tweets_of_others_are_read_as_x_gives_them(upstreams: Upstreams, made: Made) -> None:
     user_id = made.x.user_id("butaca_nueve")
-    page = made.x.timeline(
-        user_id, since_id=None, at_most=100, replies=True, retweets=True, usd_per_post=0.005
-    )
+    page = a_page(made.x, user_id)
     assert len(page.posts) == 30
-    assert not page.has_more
-    assert {"created_at", "lang"} <= set(page.posts[0])
-    own = made.x.timeline(
-        user_id, since_id=None, at_most=5, replies=False, retweets=False, usd_per_post=0.005
-    )
-    assert own.has_more
+    assert page.next_token is None
+    assert {"created_at", "lang", "edit_history_tweet_ids"} <= set(page.posts[0])
+    assert a_page(made.x, user_id, at_most=5, replies=False, retweets=False).next_token
     newest = str(page.posts[0]["id"])
-    after = made.x.timeline(
-        user_id, since_id=newest, at_most=5, replies=True, retweets=True, usd_per_post=0.005
-    )
-    assert (list(after.posts), after.has_more) == ([], False)
+    after = a_page(made.x, user_id, since_id=newest, at_most=5)
+    assert (list(after.posts), after.next_token) == ([], None)
+
+
+def test_a_timeline_is_read_between_two_tweets_page_by_page(
+    upstreams: Upstreams, made: Made
+) -> None:
+    user_id = made.x.user_id("butaca_nueve")
+    ids = [post["id"] for post in a_page(made.x, user_id).posts]
+    between = {"since_id": ids[20], "until_id": ids[10], "at_most": 5}
+    first = a_page(made.x, user_id, **between)
+    assert [post["id"] for post in first.posts] == ids[11:16]
+    rest = a_page(made.x, user_id, **between, token=first.next_token)
+    assert [post["id"] for post in rest.posts] == ids[16:20]
+    assert rest.next_token is None
 
 
 def test_who_is_not_there_is_not_found(upstreams: Upstreams, made: Made) -> None:
     with pytest.raises(UpstreamNotFound, match="Could not find user"):
         made.x.user_id("nobody_at_all")
     with pytest.raises(UpstreamNotFound):
-        made.x.timeline(
-            "1", since_id=None, at_most=5, replies=True, retweets=True, usd_per_post=0.005
-        )
+        a_page(made.x, "1")
 
 
 @pytest.mark.parametrize(

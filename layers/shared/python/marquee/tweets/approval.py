@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from marquee.aws import STORE_ERRORS, as_store_error, client, from_item, to_item
-from marquee.clock import Moment
+from marquee.clock import Moment, written
 from marquee.errors import BadInput, Conflict, Misconfigured, NotFound, StoreUnavailable
 from marquee.gateway.prices import X_POST_CREATED_USD, X_POST_WITH_URL_CREATED_USD
 from marquee.settings import Settings
@@ -37,7 +37,7 @@ from marquee.tweets.rows import (
     write,
 )
 from marquee.tweets.run import Run, RunRequest
-from marquee.tweets.text import url_spans
+from marquee.tweets.text import same_post, url_spans
 from marquee.tweets.tweet_store import TweetStore, tweet_swap
 
 MAX_TURNS = 5
@@ -85,6 +85,12 @@ class ApprovalDecision(BaseModel):
         default=None,
         max_length=2_000,
         description="Of an edit, and only there: the whole post, template included.",
+    )
+    seen: str | None = Field(
+        default=None,
+        max_length=2_000,
+        description="The proposed text that was seen. Where another one is proposed by now, "
+        "nothing is decided (409). Without it, the decision is about whatever is proposed.",
     )
     reason: str = Field(
         default="", max_length=300, description="Why; it is kept in the tweet's history."
@@ -468,9 +474,9 @@ def decide_approval(
 ) -> Approval:
     """Take a person's decision, once; the same one again only tells the execution again.
 
-    Raises NotFound; Conflict for another decision than the one that was taken, and where the tweet
-    went on without one; BadInput for a text that the output policy refuses, and where there is no
-    text to approve.
+    Raises NotFound; Conflict for another decision than the one that was taken, where the tweet went
+    on without one, and where another text is proposed than was seen; BadInput for a
+    text that the output policy refuses, and where there is no text to approve.
     """
     account, _, tweet_id = approval_id.rpartition("-")
     tweets = TweetStore(approvals.rows)
@@ -487,6 +493,8 @@ def decide_approval(
         if tweet is None or why:
             approvals.lapse(approval, tasks)
             raise Conflict(f"there is nothing to decide any more: {why}")
+        if decision.seen not in {None, tweet.final_text}:
+            raise Conflict("another text is proposed than the one that was seen: read it first")
         decided = _decided(approval, decision, now)
         changed = _changed(tweet, approval, decision, policies, now)
         decided = decided.model_copy(update={"proposed": changed.final_text})
@@ -500,11 +508,13 @@ def _check_same(approval: Approval, decision: ApprovalDecision) -> None:
     if approval.decision is None:
         raise Conflict("there is nothing to decide any more: the tweet went on without a decision")
     same = approval.decision is decision.decision and (
-        decision.decision is not Verb.EDIT or approval.proposed == decision.text
+        decision.text == approval.proposed
+        if decision.decision is Verb.EDIT
+        else decision.seen in {None, approval.proposed}
     )
     if not same:
         who = f" by {approval.decided_by}" if approval.decided_by else ""
-        when = f" at {approval.decided_at:%Y-%m-%d %H:%M} UTC" if approval.decided_at else ""
+        when = f" at {written(approval.decided_at)}" if approval.decided_at else ""
         raise Conflict(f"it is decided: {approval.decision}{who}{when}")
 
 
@@ -556,7 +566,11 @@ def _changed(
 def _judged(tweet: Tweet, text: str, posting_account: str, policies: Policies) -> Verdict:
     frame = frame_of(tweet, policies, own_account=posting_account)
     original = original_text(tweet, policies)
-    return judge(original, text, frame, unsafe_words=policies.unsafe.words)
+    verdict = judge(original, text, frame, unsafe_words=policies.unsafe.words)
+    if tweet.account == posting_account and same_post(text, tweet.text):
+        reasons = (*verdict.reasons, "is the very text that the account has posted itself")
+        return verdict.model_copy(update={"ok": False, "reasons": reasons})
+    return verdict
 
 
 def _numbered(approval: Approval, current: Approval | None) -> Approval:

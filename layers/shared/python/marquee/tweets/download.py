@@ -2,8 +2,12 @@
 
 A row ``#source`` beside the account's tweets holds its user id, which costs a read of its own, and
 the cursor: the newest post that was stored or left out. It moves only after storing, and says with
-each move what was stored: the outbox tells it. What is past ``count`` is not lost: the oldest new
-posts are taken first, and the next run goes on behind them.
+each move what was stored: the outbox tells it.
+
+The oldest new posts are taken first, and X shows the newest first. So a run reads page by page down
+to the cursor, and the row keeps the ids of what is past ``count``: the next runs read only as many
+of those as they take, until they are used up. A run that is cut short on its way down goes on from
+there.
 """
 
 import html
@@ -12,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from itertools import takewhile
 from typing import Any, Protocol
 
 from pydantic import Field
@@ -33,6 +38,9 @@ MIN_READ = 5
 MAX_READ = 100
 """What X takes for ``max_results`` of a user's posts."""
 
+MOST_PAGES = 32
+"""X shows the last 3,200 posts of a timeline."""
+
 MAX_TURNS = 5
 MAX_REASON = 300
 MAX_RECORD = 50_000
@@ -43,10 +51,10 @@ _SOURCE_KEY = "#source"
 
 @dataclass(frozen=True)
 class Timeline:
-    """The newest posts of a user after ``since_id``, as X gives them, and whether more exist."""
+    """The newest posts of a user between two ids, as X gives them, and the next page's token."""
 
     posts: Sequence[Mapping[str, Any]]
-    has_more: bool = False
+    next_token: str | None = None
 
 
 class XReader(Protocol):
@@ -60,13 +68,16 @@ class XReader(Protocol):
         user_id: str,
         *,
         since_id: str | None,
+        until_id: str | None,
+        token: str | None,
         at_most: int,
         replies: bool,
         retweets: bool,
         usd_per_post: float,
     ) -> Timeline:
-        """One page of at most ``at_most`` (5..100) posts, the newest first, with ``created_at,
-        entities, lang, note_tweet, referenced_tweets``; raises UpstreamError and SlotAhead.
+        """One page of at most ``at_most`` (5..100) posts between ``since_id`` and ``until_id``,
+        both exclusive, the newest first, with ``created_at, edit_history_tweet_ids, entities,
+        lang, note_tweet, referenced_tweets``; raises UpstreamError and SlotAhead.
 
         ``usd_per_post`` is what must be there to pay for it."""
 
@@ -77,6 +88,11 @@ class Source(Model):
     account: str
     user_id: str
     since_id: str | None = None
+    unread: tuple[str, ...] = ()
+    """Posts behind the cursor that X has shown, none of them stored, the oldest first."""
+    read_down_to: str | None = None
+    """Between the cursor and this post there may be more than ``unread`` says; None: there are
+    none."""
     stored: tuple[str, ...] = ()
     """The tweets that the cursor moved over last, those that were left out apart."""
     workflow_id: str | None = None
@@ -84,6 +100,18 @@ class Source(Model):
     moved_at: Moment | None = None
     user_read_at: Moment
     version: int = Field(default=1, ge=1)
+
+    def moved(self, cursor: str | None, **fields: Any) -> "Source":
+        """The source with its cursor there, or where it is, if that is newer."""
+        newest = max(cursor, self.since_id, key=lambda post_id: int(post_id or 0))
+        behind = int(newest or 0)
+        down_to = self.read_down_to
+        known = {
+            "since_id": newest,
+            "unread": tuple(post_id for post_id in self.unread if int(post_id) > behind),
+            "read_down_to": down_to if down_to and int(down_to) > behind + 1 else None,
+        }
+        return self.model_copy(update={**fields, **known})
 
 
 class Sources:
@@ -98,18 +126,19 @@ class Sources:
         return Source.model_validate(from_item(dict(item))) if item else None
 
     def put(self, source: Source, before: Source | None) -> Source:
-        """Store what is known; of two cursors the newer one stays. Raises StoreUnavailable."""
+        """Store what is known; of two cursors the newer one stays. Raises StoreUnavailable.
+
+        Where another run was first, what it knows of unread posts stays, too.
+        """
         for _ in range(MAX_TURNS):
-            since = [source.since_id]
-            if before and before.user_id == source.user_id:
-                since.append(before.since_id)
-            newest = max(since, key=lambda post_id: int(post_id or 0))
             version = before.version + 1 if before else 1
-            source = source.model_copy(update={"since_id": newest, "version": version})
-            swap = _swap(source, before)
-            if write(self._rows, swap):
+            source = source.model_copy(update={"version": version})
+            if write(self._rows, _swap(source, before)):
                 return source
             before = self.get(source.account)
+            if before and before.user_id == source.user_id:
+                theirs = {"unread": before.unread, "read_down_to": before.read_down_to}
+                source = source.model_copy(update=theirs).moved(before.since_id)
         raise StoreUnavailable(f"the cursor of {source.account}: lost {MAX_TURNS} turns in a row")
 
 
@@ -130,59 +159,55 @@ def download_tweets(
     """
     sources, tweets, ledger = Sources(rows), TweetStore(rows), PostLedger(rows)
     source = sources.get(run.account) or _found(run, x, sources, None, now)
+    reading = _Reading(run, x, wanted)
     try:
-        timeline = _read(run, source, x, wanted)
+        source, due = _due(source, sources, reading)
     except UpstreamNotFound:
         # The name may belong to another account by now.
         source = _found(run, x, sources, source, now)
-        timeline = _read(run, source, x, wanted)
-    posts = sorted(timeline.posts, key=_post_id)
-    if source.since_id is None:
-        # Nobody asked for the account's whole past.
-        posts = posts[-run.count :]
+        reading = _Reading(run, x, wanted)
+        source, due = _due(source, sources, reading)
+    for post in reading.without_id:
+        _set_aside(post, run.account, "it has no id", rows, now)
     stored: list[str] = []
     moved_over: list[str] = []
-    counts = {"read": len(timeline.posts), "downloaded": 0, "left_out": 0, "set_aside": 0}
-    counts["behind"] = 0
+    counts: dict[str, int | str] = {"read": reading.count, "downloaded": 0}
+    left_out, set_aside = 0, len(reading.without_id)
     cursor = source.since_id
-    for post in posts:
+    for post_id in due:
         if len(stored) == run.count:
-            counts["behind"] += 1
+            break
+        cursor = post_id
+        found = reading.posts.get(post_id)
+        if found is None:
+            # It was deleted since X showed it to an earlier run.
+            left_out += 1
             continue
         try:
-            tweet = read_post(post, run.account, now=now)
+            tweet = read_post(found, run.account, now=now)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            _set_aside(post, run.account, f"{type(error).__name__}: {error}", rows, now)
-            counts["set_aside"] += 1
-            cursor = str(_post_id(post) or cursor or "") or None
+            _set_aside(found, run.account, f"{type(error).__name__}: {error}", rows, now)
+            set_aside += 1
             continue
         unwanted = (tweet.is_reply and not wanted.replies) or (
             tweet.is_retweet and not wanted.retweets
         )
-        if unwanted or (run.is_own and ledger.has_made(run.account, tweet.tweet_id, tweet.text)):
-            counts["left_out"] += 1
-        else:
-            if tweets.put(tweet):
-                stored.append(tweet.tweet_id)
-            # One that is stored already is behind the cursor because a run died before moving it.
-            moved_over.append(tweet.tweet_id)
-        cursor = str(_post_id(post))
+        if unwanted or _is_known(found, tweet, run, tweets, ledger):
+            left_out += 1
+            continue
+        if tweets.put(tweet):
+            stored.append(tweet.tweet_id)
+        # One that is stored already is behind the cursor because a run died before moving it.
+        moved_over.append(tweet.tweet_id)
+    moved = source.moved(cursor, stored=tuple(moved_over), workflow_id=workflow_id, moved_at=now)
     if cursor != source.since_id:
-        moved = {
-            "since_id": cursor,
-            "stored": tuple(moved_over),
-            "workflow_id": workflow_id,
-            "moved_at": now,
-        }
-        sources.put(source.model_copy(update=moved), source)
-    counts["downloaded"] = len(stored)
-    told: dict[str, int | str] = {**counts}
-    if timeline.has_more and source.since_id is not None:
-        told["gap"] = (
-            f"more than {MAX_READ} new posts: those before {_post_id(posts[0])} are not read"
-        )
-        logger.warning("a timeline grew faster than it is read", account=run.account)
-    return StepOutput(tweet_ids=tuple(stored), posts=ready_posts(tweets, run), counts=told)
+        sources.put(moved, source)
+    counts |= {"downloaded": len(stored), "left_out": left_out, "set_aside": set_aside}
+    return StepOutput(
+        tweet_ids=tuple(stored),
+        posts=ready_posts(tweets, run),
+        counts={**counts, "behind": len(moved.unread)},
+    )
 
 
 def _found(run: Run, x: XReader, sources: Sources, before: Source | None, now: datetime) -> Source:
@@ -193,19 +218,87 @@ def _found(run: Run, x: XReader, sources: Sources, before: Source | None, now: d
     return sources.put(source, before)
 
 
-def _read(run: Run, source: Source, x: XReader, wanted: Download) -> Timeline:
-    first = source.since_id is None
-    price = X_OWN_POST_READ_USD if run.is_own else X_POST_READ_USD
-    timeline = x.timeline(
-        source.user_id,
-        since_id=source.since_id,
-        at_most=max(run.count, MIN_READ) if first else MAX_READ,
-        replies=wanted.replies,
-        retweets=wanted.retweets,
-        usd_per_post=price,
+class _Reading:
+    """What one step reads of a timeline, at its price."""
+
+    def __init__(self, run: Run, x: XReader, wanted: Download) -> None:
+        self.run = run
+        self.posts: dict[str, Mapping[str, Any]] = {}
+        """By id."""
+        self.without_id: list[Mapping[str, Any]] = []
+        self.count = 0
+        self._x = x
+        self._wanted = wanted
+
+    def page(
+        self, source: Source, *, at_most: int, until_id: str | None = None, token: str | None = None
+    ) -> tuple[tuple[str, ...], str | None]:
+        """The ids of a page behind the cursor, the oldest first, and the token of the next one."""
+        price = X_OWN_POST_READ_USD if self.run.is_own else X_POST_READ_USD
+        timeline = self._x.timeline(
+            source.user_id,
+            since_id=source.since_id,
+            until_id=until_id,
+            token=token,
+            at_most=at_most,
+            replies=self._wanted.replies,
+            retweets=self._wanted.retweets,
+            usd_per_post=price,
+        )
+        current_tally().add_cost("x", price * len(timeline.posts))
+        self.count += len(timeline.posts)
+        page = {str(_post_id(post)): post for post in timeline.posts if _post_id(post)}
+        self.without_id += [post for post in timeline.posts if not _post_id(post)]
+        self.posts |= page
+        return tuple(sorted(page, key=int)), timeline.next_token
+
+
+def _due(source: Source, sources: Sources, reading: _Reading) -> tuple[Source, tuple[str, ...]]:
+    """The oldest unread posts, as far as they are read now, and the source that knows of the rest.
+
+    At least ``count`` where there are so many; one that is not in ``reading`` is gone.
+    """
+    count = reading.run.count
+    if source.since_id is None:
+        # Nobody asked for the account's whole past.
+        ids, _ = reading.page(source, at_most=max(count, MIN_READ))
+        return source, ids[-count:]
+    if source.read_down_to is None and len(source.unread) >= count:
+        # Half of an own timeline may be what we posted, which is left out.
+        due = source.unread[: min(MAX_READ, 2 * count if reading.run.is_own else count)]
+        after = str(int(due[-1]) + 1)
+        reading.page(source, until_id=after, at_most=max(MIN_READ, len(due)))
+        return source, due
+    if source.read_down_to is None:
+        source = source.model_copy(update={"unread": ()})
+    until_id, token = source.read_down_to, None
+    for _ in range(MOST_PAGES):
+        ids, token = reading.page(source, until_id=until_id, token=token, at_most=MAX_READ)
+        unread = (*ids, *source.unread)
+        down_to = unread[0] if token and unread else None
+        read = source.model_copy(update={"unread": unread, "read_down_to": down_to})
+        if token is None:
+            return read, tuple(takewhile(reading.posts.__contains__, unread))
+        source = sources.put(read, source)
+        if source.unread != unread:
+            # Another run was first: what it knows is what there is to go on from.
+            return _due(source, sources, reading)
+    return source, ()
+
+
+def _is_known(
+    post: Mapping[str, Any], tweet: Tweet, run: Run, tweets: TweetStore, ledger: PostLedger
+) -> bool:
+    """Whether a post is ours, or an edit, which X gives a new id, of one that is ours or stored."""
+    versions = post.get("edit_history_tweet_ids") or post.get("edit_history_post_ids") or ()
+    earlier = [str(version) for version in versions if str(version) != tweet.tweet_id]
+    return any(tweets.get(run.account, version) for version in earlier) or (
+        run.is_own
+        and any(
+            ledger.has_made(run.account, version, tweet.text)
+            for version in (tweet.tweet_id, *earlier)
+        )
     )
-    current_tally().add_cost("x", price * len(timeline.posts))
-    return timeline
 
 
 def _post_id(post: Mapping[str, Any]) -> int:

@@ -169,9 +169,10 @@ class OpenAi:
             )
             body = raw.http_response.json()
         except openai.OpenAIError as error:
-            raise self._failed(_named(error), watch) from error
-        except ValueError as error:
-            raise self._failed(_unavailable("the answer is no JSON"), watch) from error
+            # Chained, a server's words would be in every traceback, and they may quote the key.
+            raise self._failed(_named(error, self.client.api_key), watch) from None
+        except ValueError:
+            raise self._failed(_unavailable("the answer is no JSON"), watch) from None
         if not isinstance(body, dict):
             raise self._failed(_unavailable("the answer is no object"), watch)
         call.headers = raw.http_response.headers
@@ -234,8 +235,8 @@ def _natural(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def _named(error: "openai.OpenAIError") -> UpstreamError:
-    """The error under the name that definitions match; without the server's words on a 401."""
+def _named(error: "openai.OpenAIError", key: str) -> UpstreamError:
+    """The error under the name that definitions match, without the key, which servers may quote."""
     import openai
 
     if isinstance(error, openai.APITimeoutError):
@@ -246,13 +247,13 @@ def _named(error: "openai.OpenAIError") -> UpstreamError:
     status = error.status_code
     about: dict[str, Any] = {"provider": _PROVIDER, "endpoint": _ENDPOINT, "status": status}
     if status in {401, 403}:
-        # The server may quote the key.
+        # Some quote it in parts.
         return CredentialsRefused(f"answered {status} ({error.code or 'refused'})", **about)
     if "insufficient_quota" in {error.code, error.type} or status == 402:
         return CreditsDepleted("the account has no credits left", **about)
     if status == 429:
         return RateLimited("rate limit reached", provider=_PROVIDER, endpoint=_ENDPOINT)
-    said = f"answered {status} ({str(error.message)[:MAX_ERROR]})"
+    said = f"answered {status} ({str(error.message).replace(key, '...')[:MAX_ERROR]})"
     if status == 404:
         return UpstreamNotFound(said, **about)
     if status == 408:

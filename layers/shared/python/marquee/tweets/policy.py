@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -27,6 +27,19 @@ MAX_CASHTAGS = 1
 
 _HASHTAG = re.compile(r"#\w+")
 _LEADING_MENTIONS = re.compile(r"^(?:@\w{1,20}\s+)+|^(?:@\w{1,20}\s*)+$", re.ASCII)
+_PAIRS = frozenset({"()", "[]", "{}", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb"})
+_QUOTES = frozenset({'""', "''"})
+"""Which one of these opens is told by nothing but the blank that does not follow it."""
+_CLOSING = frozenset(")]}\u201d\u2019\u00bb")
+_PUNCTUATION = re.compile(r"[,.;:!?\u2026]+(?=\s|$)")
+_POINTERS = re.compile(
+    "(?:[\\s:|\u2013\u2014-]|[\u2190-\u21ff\u27a1\u2b07\U0001f447\U0001f449\U0001f517]"
+    "[\ufe0f\U0001f3fb-\U0001f3ff]*)+$"
+)
+"""What points at a link behind it: colons, dashes, arrows, hands."""
+_ASKS_FOR_A_LINK = re.compile(
+    r"\b(?:at|from|here|link|more|on|read|see|to|via|visit|watch)$", re.IGNORECASE
+)
 _POST_ADDRESS = re.compile(
     r"^https?://(?:www\.|mobile\.)?(?:x|twitter)\.com/\w+/status/\d+", re.IGNORECASE
 )
@@ -214,6 +227,8 @@ def decide(tweet: Tweet, policies: Policies, *, own_account: str) -> Decision:
         return Decision(action=Action.HOLD, reason=f"the policy for {kind} is to ask")
     if foreign and policy.foreign is Action.HOLD:
         return Decision(action=Action.HOLD, reason=f"@{tweet.author} is not our own account")
+    if _without_links(tweet, policies).leads_nowhere:
+        return Decision(action=Action.HOLD, reason="without its link the text leads nowhere")
     if policy.url is UrlRule.ASK and url_spans(text):
         cost = f"${X_POST_WITH_URL_CREATED_USD:.3f} instead of ${X_POST_CREATED_USD:.3f}"
         return Decision(action=Action.HOLD, reason=f"with its link it costs {cost}")
@@ -224,17 +239,51 @@ def original_text(tweet: Tweet, policies: Policies) -> str:
     """What of the tweet's text may be posted: what the polished text is held against.
 
     Without hidden characters; of a reply without the names it answers, of a quote without the
-    address of what it quotes; without links where the policy strips them.
+    address of what it quotes; without links where the policy strips them, and without what stood
+    around those only for their sake: empty brackets, a colon, an arrow.
     """
-    policy = policies.of(tweet)
+    return _without_links(tweet, policies).text
+
+
+class _Stripped(NamedTuple):
+    """A text without the links that may not be posted."""
+
+    text: str
+    leads_nowhere: bool
+    """Whether the word before one of them asks for it: "see", "at", "read more"."""
+
+
+def _without_links(tweet: Tweet, policies: Policies) -> _Stripped:
     text = clean(tweet.text)
     if tweet.is_reply:
         text = _LEADING_MENTIONS.sub("", text)
+    leads_nowhere = False
     for span in reversed(url_spans(text)):
         quoted = tweet.is_quote and _POST_ADDRESS.match(span.found)
-        if quoted or policy.url is UrlRule.STRIP:
-            text = f"{text[: span.start].rstrip(' ')} {text[span.end :].lstrip(' ')}"
-    return clean(text)
+        if quoted or policies.of(tweet).url is UrlRule.STRIP:
+            before, after = text[: span.start], text[span.end :]
+            leads_nowhere |= bool(_ASKS_FOR_A_LINK.search(_POINTERS.sub("", before)))
+            text = _joined(before, after)
+    return _Stripped(clean(text), leads_nowhere)
+
+
+def _joined(before: str, after: str) -> str:
+    """What stood before and after a link, as one text without traces of it."""
+    while before and after and before[-1] + after[0] in _PAIRS | _QUOTES:
+        before, after = before[:-1], after[1:]
+    before, after = before.rstrip(" "), after.lstrip(" ")
+    while before and after and before[-1] + after[0] in _PAIRS:
+        before, after = before[:-1].rstrip(" "), after[1:].lstrip(" ")
+    if _PUNCTUATION.match(after):
+        return before + after
+    if after and after[0] in _CLOSING:
+        return _POINTERS.sub("", before) + after
+    if not after or after[0] in "#\n":
+        blank = before[len(before.rstrip()) :]
+        before = _POINTERS.sub("", before) + blank
+    if before.endswith("\n"):
+        return before + after.lstrip("\n")
+    return f"{before} {after}"
 
 
 def frame_of(tweet: Tweet, policies: Policies, *, own_account: str) -> Frame:

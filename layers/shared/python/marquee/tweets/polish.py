@@ -3,7 +3,7 @@
 A text that the policy refuses is asked for once more with the reasons. After that the tweet's type
 says what happens: the original with its template, or a person decides. A model that cannot be
 reached leaves tweets where they are, for a retry or the next run, unless their type says
-``post_original``.
+``post_original``; those that have their text go on.
 """
 
 import unicodedata
@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from marquee.errors import UpstreamError
+from marquee.gateway.retries import MOST_RETRIES, RETRIED
 from marquee.observability import logger
 from marquee.settings import Settings
 from marquee.tweets.approval import Approval, Approvals, ApprovalState, asked
@@ -36,6 +37,7 @@ from marquee.tweets.rows import Rows
 from marquee.tweets.run import Mode, Run, StepOutput, ready_posts, taken_up
 from marquee.tweets.text import MAX_WEIGHTED_LENGTH, same_post, weighted_length
 from marquee.tweets.tweet_store import TweetStore
+from marquee.workflows.problems import CaughtError, Problem
 
 TRIES = 2
 """The first text, and one more with the reasons why it was refused."""
@@ -98,10 +100,12 @@ def polish_tweets(
     style: Style,
     *,
     clock: Clock,
+    attempt: int = 1,
 ) -> StepOutput:
     """Polish the run's classified tweets, and decide which go on by themselves; see StepOutput.
 
-    Raises the model's error, after all else is done, where it left a tweet without a text.
+    Where the model left a tweet without a text, raises its error after all else is done, as long as
+    the state tries again; after that it is a problem of the output.
     """
     tweets = TweetStore(rows)
     step = _Step(run, tweets, Approvals(rows), policies, model, style, clock)
@@ -121,15 +125,23 @@ def polish_tweets(
             handed_on.append(tweet.tweet_id)
         if _release(tweet, step):
             waiting.append(tweet.tweet_id)
+    problems: tuple[Problem, ...] = ()
+    counts: dict[str, int | str] = {**step.counts}
     if unpolished and step.down:
-        raise step.down
+        if isinstance(step.down, RETRIED) and attempt <= MOST_RETRIES:
+            raise step.down
+        # Raised for good, it would take from the run what is ready to be posted.
+        failure = CaughtError.of(step.down)
+        problems = (Problem(step="PolishTweets", error=failure),)
+        counts |= {"unpolished": unpolished, "unpolished_because": str(failure)[:MAX_REASON]}
     usage = model.usage.as_counts() if model else {}
     return StepOutput(
         tweet_ids=tuple(handed_on),
         posts=ready_posts(tweets, run, handed_on),
         approvals=tuple(waiting[: run.max_posts]),
         left=left,
-        counts={**step.counts, **usage, "waiting": len(waiting), "left": left},
+        problems=problems,
+        counts={**counts, **usage, "waiting": len(waiting), "left": left},
     )
 
 
@@ -216,6 +228,9 @@ def _keep(
 
 def _hold(tweet: Tweet, proposed: str | None, reason: str, step: _Step) -> None:
     now = step.clock()
+    if proposed and step.run.is_own and same_post(proposed, tweet.text):
+        # X has it already: only a person's own words can make a post of it.
+        proposed = None
     reason = reason[:MAX_REASON]
     if step.run.mode is Mode.DRY_RUN:
         _change(tweet, Status.NEEDS_HUMAN, f"would be held: {reason}", step, "held")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeIs
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
@@ -13,7 +13,7 @@ from marquee.tweets.dry_run import DryRows
 from marquee.tweets.models import Model, Status, Tweet, TweetType
 from marquee.tweets.rows import Cursor, DynamoRows, Rows
 from marquee.tweets.tweet_store import TweetStore
-from marquee.workflows.problems import listed
+from marquee.workflows.problems import Problem, listed
 
 KIND = "tweet_pipeline"
 """The kind of these workflows, and the name of their state machine."""
@@ -25,6 +25,8 @@ TAKEN_UP_AT_ONCE = 200
 """Tweets that one step looks at; the rest is for its next turn or the next run."""
 
 _PAGE = 100
+_MOST_PAGES = 20
+"""Of leftovers that one step reads to find those of its type."""
 
 
 class Mode(StrEnum):
@@ -105,6 +107,8 @@ class StepInput(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     workflow_id: str = Field(min_length=1, max_length=80)
+    attempt: int = Field(default=1, ge=1)
+    """As the state's Retry counts them."""
     request: RunRequest = RunRequest()
     tweet_ids: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
     """What the step before handed on; indexes may not show it yet."""
@@ -129,6 +133,8 @@ class StepOutput(Model):
     """Source tweets that wait for a person's word before this run may go on."""
     left: int = 0
     """What there was no time for: the step may run again."""
+    problems: tuple[Problem, ...] = ()
+    """What failed for good while the rest of the step was done."""
     counts: dict[str, int | str] = Field(default_factory=dict)
 
 
@@ -167,24 +173,22 @@ def taken_up(
     tweets: TweetStore, run: Run, status: Status, tweet_ids: Sequence[str] = ()
 ) -> list[Tweet]:
     """The run's tweets of that status, the oldest first: those handed on, and older leftovers."""
-    found = {}
-    for tweet_id in tweet_ids:
-        tweet = tweets.get(run.account, tweet_id)
-        if tweet is not None:
-            found[tweet_id] = tweet
+
+    def is_wanted(tweet: Tweet | None) -> TypeIs[Tweet]:
+        return (
+            tweet is not None
+            and tweet.status is status
+            and (status is Status.DOWNLOADED or run.tweet_type in {None, tweet.type})
+        )
+
+    handed_on = (tweets.get(run.account, tweet_id) for tweet_id in set(tweet_ids))
+    wanted = list(filter(is_wanted, handed_on))
     cursor: Cursor | None = None
-    while len(found) < TAKEN_UP_AT_ONCE:
+    for _ in range(_MOST_PAGES):
         page, cursor = tweets.by_status(run.account, status, limit=_PAGE, after=cursor)
-        for tweet in page:
-            found.setdefault(tweet.tweet_id, tweet)
-        if cursor is None:
+        wanted += [each for each in page if is_wanted(each) and each.tweet_id not in tweet_ids]
+        if cursor is None or len(wanted) >= TAKEN_UP_AT_ONCE:
             break
-    wanted = [
-        tweet
-        for tweet in found.values()
-        if tweet.status is status
-        and (status is Status.DOWNLOADED or run.tweet_type in {None, tweet.type})
-    ]
     return sorted(wanted, key=lambda tweet: int(tweet.tweet_id))
 
 

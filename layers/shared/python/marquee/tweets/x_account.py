@@ -217,6 +217,8 @@ class XApi:
         user_id: str,
         *,
         since_id: str | None,
+        until_id: str | None,
+        token: str | None,
         at_most: int,
         replies: bool,
         retweets: bool,
@@ -232,10 +234,12 @@ class XApi:
             usd_per_post,
             max_results=at_most,
             since_id=since_id,
+            until_id=until_id,
+            pagination_token=token,
             exclude=left_out or None,
         )
         posts = [record for record in _records(body) if isinstance(record, dict)]
-        return Timeline(posts=posts, has_more=_next_token(body) is not None)
+        return Timeline(posts=posts, next_token=_next_token(body))
 
     @cached_property
     def _session(self) -> "XSession":

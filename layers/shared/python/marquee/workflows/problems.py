@@ -1,6 +1,6 @@
 """What a definition's Catch hands on: the errors of steps that failed for good."""
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,12 +9,17 @@ from marquee.workflows.record import StepError, in_words
 
 
 class CaughtError(BaseModel):
-    """``$states.errorOutput`` of a Catch."""
+    """``$states.errorOutput`` of a Catch, or what a step says in its shape."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
 
     name: str = Field(alias="Error")
     cause: str = Field(default="", alias="Cause")
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """What a Catch would have had of the error."""
+        return cls(Error=type(error).__name__, Cause=str(error))
 
     def as_step_error(self) -> StepError:
         """The error as a record holds it: of one that was given up, the error itself."""
