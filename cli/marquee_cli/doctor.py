@@ -15,7 +15,7 @@ from marquee.gateway.spend import TOTAL, WARNING_PERCENT
 from marquee.tweets.models import LedgerState
 from marquee_cli.client import Client
 from marquee_cli.cloud.cloud import STAGE as LAPTOP
-from marquee_cli.cloud.upstreams import variable_of
+from marquee_cli.cloud.upstreams import CAPS, variable_of
 from marquee_cli.connection import speaks_to_an_api
 from marquee_cli.terminal import plain
 
@@ -82,8 +82,9 @@ def findings(examined: Examined) -> Iterator[Finding]:
         yield from _money(examined.stats.gateway, on_laptop)
         yield from _upstreams(examined.stats.gateway)
     yield from _queues(examined.stats, on_laptop)
-    if examined.stats.backfill and (number := examined.stats.backfill.given_up):
-        what = f"{number} films could not be collected later, and left the queue"
+    if (queue := examined.stats.backfill) and queue.given_up:
+        lost = f"{queue.given_up}{'+' if queue.more_given_up else ''}"
+        what = f"{lost} films could not be collected later, and left the queue"
         yield Finding(what, "marquee queue --state GIVEN_UP", to_do=False)
     yield from _people(examined)
     for trigger in examined.stats.triggers.switched_off if examined.stats.triggers else ():
@@ -143,6 +144,14 @@ def _money(gateway: "GatewayNow", on_laptop: bool) -> Iterator[Finding]:
     for closed in gateway.closed:
         what = f"{closed.provider} is paid nothing more ({closed.reason}): mend that, then"
         yield Finding(what, f"marquee reopen {closed.provider}")
+    if not gateway.budgets:
+        stand_ins = " (those of stand-ins cost nothing)" if on_laptop else ""
+        caps = f'"{" ".join(CAPS)}"'
+        yield Finding(
+            f"no cap bounds what calls cost{stand_ins}",
+            _set("SPEND_CAPS", on_laptop, caps),
+            to_do=False,
+        )
     used_up = [one for one in gateway.budgets if one.left_usd < CHEAPEST_SEARCH_USD]
     doubled = " ".join(
         f"{'' if one.scope == TOTAL else f'{one.scope}.'}{one.period}="

@@ -46,13 +46,16 @@ def show_stats(stats: "InstallationStats", out: Console) -> None:
         outcomes = _said({str(status): n for status, n in stats.triggers.outcomes.items()})
         switched = f", {off} switched off" if off else ""
         last = outcomes or "none yet"
-        show_line(Text(f"{stats.triggers.total}{switched}; last deliveries: {last}"), out)
+        total = _at_least(stats.triggers.total, more=stats.triggers.more)
+        show_line(Text(f"{total}{switched}; last deliveries: {last}"), out)
     if stats.backfill and (stats.backfill.films or stats.backfill.given_up):
         show_heading("Collected later", out)
         told = stats.backfill
         since = f", the first since {told.oldest_at:%Y-%m-%d %H:%M} UTC" if told.oldest_at else ""
-        given_up = f"; {told.given_up} given up" if told.given_up else ""
-        waiting = f"{told.films} films wait, {told.searches} searches for them"
+        lost = _at_least(told.given_up, more=told.more_given_up)
+        given_up = f"; {lost} given up" if told.given_up else ""
+        films = _at_least(told.films, more=told.more)
+        waiting = f"{films} films wait, {told.searches} searches for them"
         show_line(Text(f"{waiting}{since}{given_up} (marquee queue)"), out)
     if stats.queues:
         show_heading("Queues", out)
@@ -203,6 +206,10 @@ def meter(share: float) -> str:
     """A line that is filled up to the share."""
     filled = min(METER, round(share * METER))
     return "█" * filled + "░" * (METER - filled)
+
+
+def _at_least(number: int, *, more: bool) -> str:
+    return f"{number}+" if more else str(number)
 
 
 def _said(errors: dict[str, int]) -> str:

@@ -9,7 +9,7 @@ BURSTS = (50, 200)
 """Executions that begin within a second, on 15 calls in any 60 s."""
 
 STEPS = 2
-"""Admission steps of an execution that books: one books, one begins."""
+"""Admission steps of an execution that books and waits: it asks, and asks again at its slot."""
 
 
 def lines(bursts: tuple[int, ...] = BURSTS) -> Iterator[Line]:
@@ -21,7 +21,7 @@ def lines(bursts: tuple[int, ...] = BURSTS) -> Iterator[Line]:
 
 def _lines_of(executions: int, booking: Outcome, polling: Outcome) -> Iterator[Line]:
     what = f"{executions} executions on 15 calls / 60 s"
-    yield at_most(f"{what}: admission steps, booked", booking.steps, STEPS)
+    yield at_most(f"{what}: admission steps, booked", booking.steps, STEPS, "{:.2f}")
     yield Line(f"{what}: admission steps, polled", f"{polling.steps:.1f}")
     yield at_most("  booked against polled", booking.steps / polling.steps, 1, "{:.3f} x")
     yield Line(f"{what}: seconds waited, booked", f"{booking.waited:.0f}")

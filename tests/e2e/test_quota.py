@@ -1,13 +1,14 @@
-"""A burst on a small quota, deployed and in real time: X's own list of calls is the judge."""
+"""Executions that wait for a quota, deployed and in real time: X's own list of calls judges a
+burst, and who is stopped while it waits makes room."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from itertools import product
 
 from tests.e2e.conftest import RunningCloud
-from tests.e2e.deployed import SEARCH, Deployed, deployed_in, workflow_id_of
+from tests.e2e.deployed import SEARCH, Deployed, deployed_in, eventually, workflow_id_of
 
 CALLS, SECONDS = 4, 6
 ENDPOINT = "x/tweets/search/recent"
@@ -17,29 +18,24 @@ REVIEWS = (41, 42, 43)
 
 
 @contextmanager
-def small_quota(deployed: Deployed) -> Iterator[None]:
-    """X lets CALLS pass in SECONDS, and CollectReviews knows."""
+def quota(deployed: Deployed, policies: str, *names: str) -> Iterator[None]:
+    """These functions of the template know other quotas until the block ends."""
     functions = deployed.aws("lambda")
-    [function] = [
-        function
-        for page in functions.get_paginator("list_functions").paginate()
-        for function in page["Functions"]
-        if "CollectReviewsFunction" in function["FunctionName"]
-    ]
-    before = function["Environment"]["Variables"]
+    with ExitStack() as undo:
+        undo.callback(deployed.calm)
+        for name in names:
+            function = deployed.physical_id(name)
+            found = functions.get_function_configuration(FunctionName=function)
+            before = found["Environment"]["Variables"]
 
-    def use(variables: dict[str, str]) -> None:
-        functions.update_function_configuration(
-            FunctionName=function["FunctionName"], Environment={"Variables": variables}
-        )
+            def use(function: str, variables: dict[str, str]) -> None:
+                functions.update_function_configuration(
+                    FunctionName=function, Environment={"Variables": variables}
+                )
 
-    use({**before, "QUOTA_POLICIES": f"x={CALLS}/{SECONDS}"})
-    deployed.upstreams.limit(ENDPOINT, CALLS, SECONDS)
-    try:
+            undo.callback(use, function, before)
+            use(function, {**before, "QUOTA_POLICIES": policies})
         yield
-    finally:
-        use(before)
-        deployed.calm()
 
 
 def test_a_burst_of_searches_keeps_to_the_quota_and_says_what_it_had_to_put_off(
@@ -47,7 +43,8 @@ def test_a_burst_of_searches_keeps_to_the_quota_and_says_what_it_had_to_put_off(
 ) -> None:
     with deployed_in(cloud) as deployed, deployed.waits_scaled(1, after=0):
         deployed.calm()
-        with small_quota(deployed):
+        with quota(deployed, f"x={CALLS}/{SECONDS}", "CollectReviewsFunction"):
+            deployed.upstreams.limit(ENDPOINT, CALLS, SECONDS)
 
             def start(search: tuple[str, int]) -> str:
                 name, reviews = search
@@ -81,3 +78,42 @@ def test_a_burst_of_searches_keeps_to_the_quota_and_says_what_it_had_to_put_off(
             put_off = report["status"] == "deferred"
             assert status["status"] == ("PARTIAL" if put_off else "SUCCEEDED")
             assert ("deferred until" in report["reason"]) == put_off
+
+
+def slot_of(deployed: Deployed, workflow_id: str) -> int | None:
+    """The second at which an execution may call X; None where it does not wait."""
+    for item in deployed.items("Gateway"):
+        for at, _, holder in (entry["L"] for entry in item.get("queue", {"L": []})["L"]):
+            if holder["S"].startswith(f"{workflow_id}/"):
+                return int(at["N"])
+    return None
+
+
+def test_an_execution_that_is_stopped_while_it_waits_makes_room_for_the_next(
+    cloud: RunningCloud,
+) -> None:
+    with deployed_in(cloud) as deployed, deployed.waits_scaled(1, after=0):
+        deployed.calm()
+
+        def start() -> str:
+            answer = deployed.ask("POST", "/workflow/execute", body={"count": 1})
+            workflow_id: str = answer.json()["workflow_id"]
+            return workflow_id
+
+        def waits_until(workflow_id: str) -> int:
+            return eventually(lambda: slot_of(deployed, workflow_id))
+
+        with quota(deployed, "x=1/900", "DownloadTweetsFunction", "CloseExecutionFunction"):
+            assert deployed.ended(start())["status"] == "SUCCEEDED"  # it has used the quota
+            stopped = start()
+            slot = waits_until(stopped)
+            deployed.aws("stepfunctions").stop_execution(
+                executionArn=deployed.arn_of(stopped, "TweetPipeline")
+            )
+            assert deployed.ended(stopped)["status"] == "CANCELED"
+            assert eventually(lambda: slot_of(deployed, stopped) is None)
+            following = start()
+            assert waits_until(following) == slot
+            deployed.ask("POST", f"/workflow/{following}/cancel")
+            assert eventually(lambda: slot_of(deployed, following) is None)
+        assert {call["status"] for call in deployed.upstreams.calls("x")} <= {200}

@@ -1,14 +1,15 @@
 """CoordinationTable in moto, and the same rows in a dictionary, with the faults of a network."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
 import boto3
 
 from marquee.errors import StoreUnavailable
-from marquee.gateway.rows import DynamoRows, Item, Key, Read, Swap
+from marquee.gateway.quota import Ledger, Policy, Slot
+from marquee.gateway.rows import DynamoRows, Item, Key, Read, Rows, Swap, change
 from tests.support.virtual_time import START, VirtualTime
 
 NAME = "marquee-coordination"
@@ -29,6 +30,22 @@ def create_coordination_table() -> DynamoRows:
         ],
     )
     return DynamoRows(table)
+
+
+def book(rows: Rows, policy: Policy, holder: str, *, now: datetime) -> Slot:
+    """A slot for a holder that does not begin yet: the one that it has, or the earliest."""
+
+    def decide(item: Item, at: datetime) -> tuple[Item | None, Slot]:
+        tick = int(at.timestamp())
+        ledger = Ledger.of(item, policy).without_lapsed(tick)
+        own = ledger.of_holder(holder)
+        slot_at = own.at if own else ledger.earliest(tick)
+        slot = Slot(datetime.fromtimestamp(slot_at, UTC), booked=True)
+        if own:
+            return None, slot
+        return ledger.booked(holder, slot_at).item(at, item.get("limit")), slot
+
+    return change(rows, policy.key, decide, now=now).result
 
 
 class MemoryRows:

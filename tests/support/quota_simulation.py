@@ -43,8 +43,6 @@ class Scene:
     """Calls of another program in every fixed window."""
     throttled: float = 0.0
     lost: float = 0.0
-    asking_again_every: float | None = None
-    """A long wait is cut into legs, after each of which the slot is booked again."""
     seed: int = 1
 
 
@@ -54,7 +52,7 @@ class Execution:
 
     name: str
     booked_at: float | None = None
-    turn: int = 0
+    turn: float = 0
     slots: list[float] = field(default_factory=list)
     called_at: float | None = None
     arrived_at: float | None = None
@@ -239,9 +237,13 @@ class Simulation:
         return status, headers
 
     def note(self, execution: Execution, slot: Slot) -> None:
-        """A slot as the execution was told it."""
-        queue = self.rows.rows[self.policy.key].get("queue", ())
-        execution.turn = next((e[1] for e in queue if e[2] == execution.name), execution.turn)
+        """A slot as the execution was told it; one that begins late has been told before."""
+        if slot.begun and execution.slots:
+            return
+        row = self.rows.rows[self.policy.key]
+        begun_behind = row.get("turns", 0) - 0.5  # all that have booked so far
+        turns = (entry[1] for entry in row.get("queue", ()) if entry[2] == execution.name)
+        execution.turn = next(turns, begun_behind)
         at = (slot.at - START).total_seconds()
         if not execution.slots or execution.slots[-1] != at:
             execution.slots.append(at)
@@ -262,19 +264,32 @@ class Simulation:
 
 
 def booked(simulation: Simulation, execution: Execution) -> None:
-    """An execution that books, waits, begins and calls, as the state machine has it do."""
+    """An execution that asks, waits until its slot, asks again and calls, as a state machine does.
+
+    Those that are killed or give back do so while they wait.
+    """
     quota, policy, scene = Quota(simulation.rows), simulation.policy, simulation.scene
     execution.booked_at = simulation.time.seconds
     killed = simulation.random.random() < scene.killed
     giving_back = simulation.random.random() < scene.giving_back
     name = execution.name
-    slot = simulation.retried(execution, lambda: quota.book(policy, name, now=simulation.local()))
+
+    def begin() -> Slot:
+        return quota.begin(policy, name, now=simulation.local())
+
+    slot = simulation.retried(execution, begin)
     while slot:
         simulation.note(execution, slot)
-        if killed:
+        if slot.begun:
+            status, headers = simulation.call(execution)
+            with suppress(StoreUnavailable):  # nobody calls again for what could not be learned
+                quota.used(policy, headers, now=simulation.local(), refused=status == 429)
+            if status == 200:
+                return
+        elif killed:
             execution.end = "killed"
             return
-        if giving_back:
+        elif giving_back:
             wait = simulation.time.seconds_until(slot.at)
             simulation.time.sleep(simulation.random.uniform(0, max(0.0, wait)))
             simulation.retried(
@@ -282,28 +297,9 @@ def booked(simulation: Simulation, execution: Execution) -> None:
             )
             execution.end = "gave back"
             return
-        legs = scene.asking_again_every
-        while slot and legs and simulation.time.seconds_until(slot.at) > legs:
-            simulation.time.sleep(legs)
-            slot = simulation.retried(
-                execution, lambda: quota.book(policy, name, now=simulation.local())
-            )
-        if slot is None:
-            return
-        simulation.note(execution, slot)
-        simulation.wait_until(slot.at)
-        slot = simulation.retried(
-            execution, lambda: quota.begin(policy, name, now=simulation.local())
-        )
-        if slot and slot.begun:
-            status, headers = simulation.call(execution)
-            with suppress(StoreUnavailable):  # nobody calls again for what could not be learned
-                quota.used(policy, headers, now=simulation.local(), refused=status == 429)
-            if status == 200:
-                return
-            slot = simulation.retried(
-                execution, lambda: quota.book(policy, name, now=simulation.local())
-            )
+        else:
+            simulation.wait_until(slot.at)
+        slot = simulation.retried(execution, begin)
 
 
 POLL_SECONDS = 4.0

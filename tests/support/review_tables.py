@@ -73,3 +73,23 @@ def leaving_unprocessed(table: "Table", count: int, *, times: int) -> Disturbanc
     events.register("before-call.dynamodb.BatchWriteItem", take)
     events.register_first("after-call.dynamodb.BatchWriteItem", give_back)
     return seen
+
+
+def leaving_unread(table: "Table", *, times: int) -> Disturbance:
+    """Let DynamoDB hand back all keys of the first ``times`` batch reads."""
+    seen = Disturbance()
+    asked: dict[str, Any] = {}
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        seen.requests += 1
+        asked.update(json.loads(params["body"])["RequestItems"])
+
+    def give_back(parsed: dict[str, Any], **_: Any) -> None:
+        if seen.requests <= times:
+            parsed["Responses"] = {table.name: []}
+            parsed["UnprocessedKeys"] = dict(asked)
+
+    events = table.meta.client.meta.events
+    events.register("before-call.dynamodb.BatchGetItem", note)
+    events.register_first("after-call.dynamodb.BatchGetItem", give_back)
+    return seen

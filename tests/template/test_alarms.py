@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -20,6 +21,17 @@ NEAR = 0.9
 
 WAITED_FOR = {"ApiFunction", "CollectDataFunction"}
 """By a client, as the functions of states are by their executions."""
+
+WAITED_FOR_BY_ALL = {
+    "SweepPostsFunction",
+    "PublishEventsFunction",
+    "MatchTriggersFunction",
+    "DeliverWebhookFunction",
+}
+"""What one invocation does not get done, no execution fails of, and posts and events come late."""
+
+LATE = timedelta(minutes=30)
+"""A message that was not received three times by then: SQS says the age of no others."""
 
 
 class Alarm(NamedTuple):
@@ -77,7 +89,13 @@ def faults(of: Template) -> list[str]:
         )
         if lacks(metric, "QueueName", of.name_of(queue)):
             found.append(f"{queue}: no alarm of {metric}")
-    waited_for = WAITED_FOR | {
+    found += [
+        f"{alarm.name}: rings later than after {LATE}"
+        for alarm in known
+        if alarm.metric[1] == "ApproximateAgeOfOldestMessage"
+        and alarm.properties["Threshold"] > LATE.total_seconds()
+    ]
+    waited_for = (WAITED_FOR | WAITED_FOR_BY_ALL) | {
         value["Fn::GetAtt"][0]
         for machine in of.machines.values()
         for value in machine.substitutions.values()
@@ -130,6 +148,7 @@ def test_somebody_is_told_where_an_address_is_given() -> None:
         ),
         ("EventDeadLettersAlarm", {"MetricName": "ApproximateAgeOfOldestMessage"}, "no alarm of"),
         ("WebhooksLateAlarm", {"MetricName": "ApproximateNumberOfMessagesVisible"}, "no alarm of"),
+        ("WebhooksLateAlarm", {"Threshold": 100_000}, "rings later than"),
         ("PolishTweetsSlowAlarm", {"Threshold": 40500}, "no alarm near its 57000 ms"),
     ],
 )

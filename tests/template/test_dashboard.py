@@ -57,6 +57,13 @@ def test_it_shows_every_function_that_a_state_calls_and_every_dead_letter_queue(
     assert {template().name_of(name) for name in queues} <= shown
 
 
+def test_it_shows_what_an_operator_asks_about() -> None:
+    widgets = json.loads(body_of(template()))["widgets"]
+    titles = [widget["properties"]["title"] for widget in widgets]
+    for subject in ("Executions", "Steps", "Upstream", "Quota", "Spend", "Queues"):
+        assert any(title.startswith(subject) for title in titles), subject
+
+
 @pytest.mark.parametrize(
     "metric",
     [

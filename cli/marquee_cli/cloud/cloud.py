@@ -91,7 +91,7 @@ class Cloud:
                     "Stage": STAGE,
                     "Architecture": _architecture(),
                     "AllowLoopbackWebhooks": "true",
-                    **upstreams.parameters(env, stand_ins_url),
+                    **upstreams.parameters(env, stand_ins_url, posting=account.kind),
                     **posting.parameters(env, account, stand_ins_url),
                     **self._parameters,
                 }

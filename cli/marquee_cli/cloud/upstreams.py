@@ -8,6 +8,12 @@ from marquee_cli.upstreams.credentials import DEMONSTRATION
 
 IMAGES_PATH = "/images/t/p"
 """Where the stand-ins have pictures."""
+PAID = ("x", "openai")
+"""Who charges for calls."""
+
+CAPS = ("day=5", "month=50")
+"""Of the template, in USD."""
+
 REAL = "real"
 STAND_IN = "stand-in"
 
@@ -93,9 +99,14 @@ _LIMITS = {"QUOTA_POLICIES": "QuotaPolicies", "SPEND_CAPS": "SpendCaps"}
 """What `.env` may set of the stack's parameters."""
 
 
-def parameters(env: Mapping[str, str], stand_ins_url: str | None) -> dict[str, str]:
-    """The stack parameters about the upstreams, where the defaults do not hold."""
-    given = {}
+def parameters(
+    env: Mapping[str, str], stand_ins_url: str | None, *, posting: str = STAND_IN
+) -> dict[str, str]:
+    """The stack parameters about the upstreams, where the defaults do not hold.
+
+    `posting` is the X that the pipeline speaks to, "real" or "stand-in".
+    """
+    given = _caps({**choose(env), **({"x": REAL} if posting == REAL else {})})
     for upstream in UPSTREAMS:
         if choose(env)[upstream.name] == STAND_IN:
             given[upstream.address_parameter] = f"{stand_ins_url}{upstream.stand_in_path}"
@@ -104,6 +115,14 @@ def parameters(env: Mapping[str, str], stand_ins_url: str | None) -> dict[str, s
         elif upstream.address_variable and upstream.address_variable in env:
             given[upstream.address_parameter] = env[upstream.address_variable]
     return given | {name: env[of] for of, name in _LIMITS.items() if of in env}
+
+
+def _caps(chosen: Mapping[str, str]) -> dict[str, str]:
+    """SpendCaps without the dollars of stand-ins; the template's own where there are no others."""
+    real = [name for name in PAID if chosen[name] == REAL]
+    if len(real) == len(PAID):
+        return {}
+    return {"SpendCaps": " ".join(f"{name}.{cap}" for name in real for cap in CAPS)}
 
 
 def secrets(env: Mapping[str, str]) -> dict[str, str]:

@@ -1,10 +1,11 @@
-"""Close the record of an execution that ended outside a step."""
+"""Close what an execution left behind that ended outside a step."""
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from marquee.clock import now
 from marquee.events.receive import JsonObject, detail_of
 from marquee.gateway.accounting import accounted
+from marquee.gateway.slots import Slots
 from marquee.settings import settings
 from marquee.workflows.closing import ExecutionEnded, close_execution
 from marquee.workflows.record import WorkflowRecords
@@ -14,4 +15,5 @@ from marquee.workflows.record import WorkflowRecords
 def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
     """In: "Step Functions Execution Status Change"; out: what became of the record."""
     ended, records = detail_of(event, ExecutionEnded), WorkflowRecords.connect(settings())
-    return close_execution(ended, records, now()).model_dump(mode="json")
+    slots = Slots.connect(settings())
+    return close_execution(ended, records, slots, now()).model_dump(mode="json")

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 import pytest
 
 from marquee import aws
-from marquee.api.automation import WINDOWS
+from marquee.api.automation import MOST_TRIGGERS, WINDOWS
 from marquee.errors import UpstreamUnavailable
 from marquee.gateway.accounting import PERCENTILE_ERROR, HourlyCounters, counters_of
 from marquee.gateway.breaker import Breakers
@@ -187,9 +187,20 @@ def test_the_triggers_are_told_with_what_became_of_the_last_deliveries(
         status = DeliveryStatus.FAILED if number % 10 == 0 else DeliveryStatus.DELIVERED
         store.swap(a_delivery(on, number, status))
     told = asked(api)["triggers"]
-    assert (told["total"], told["switched_off"]) == (2, [off.trigger_id])
+    assert (told["total"], told["more"], told["switched_off"]) == (2, False, [off.trigger_id])
     assert told["outcomes"] == {"DELIVERED": 45, "FAILED": 5}
     assert [one["event_id"] for one in told["recent"]] == [f"e{n}" for n in range(59, 49, -1)]
+
+
+def test_more_triggers_than_are_counted_are_said_to_be_more(api: Api, settings: Settings) -> None:
+    store = TriggerStore.connect(settings)
+    for number in range(MOST_TRIGGERS):
+        store.put_trigger(a_trigger(f"PostPublished-{number:016x}"))
+    told = asked(api)["triggers"]
+    assert (told["total"], told["more"]) == (MOST_TRIGGERS, False)
+    store.put_trigger(a_trigger(f"PostPublished-{MOST_TRIGGERS:016x}"))
+    told = asked(api)["triggers"]
+    assert (told["total"], told["more"]) == (MOST_TRIGGERS, True)
 
 
 def test_triggers_that_cannot_be_read_do_not_hide_the_rest(settings: Settings) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from marquee.api.backfill import backfill_totals
+from marquee.api.backfill import MOST_COUNTED, backfill_totals
 from marquee.movies.backfill import KIND, BackfillSummary, FilmOutcome, FilmState
 from marquee.movies.backfill_queue import BackfillQueue, Reason, Wish, done, failed
 from marquee.movies.backfill_start import start_due_backfill
@@ -145,12 +145,26 @@ def test_the_schedule_starts_a_run_only_where_there_is_a_film_for_it(
 def test_the_queue_in_numbers(settings: Settings, queue: BackfillQueue) -> None:
     assert backfill_totals(settings).model_dump() == {
         "films": 0,
+        "more": False,
         "searches": 0,
         "oldest_at": None,
         "given_up": 0,
+        "more_given_up": False,
     }
     queue.add(a_wish(1), NOW)
     for name in ("a", "b"):
         queue.add(a_wish(2, workflow_id=name), NOW + MINUTE)
     totals = backfill_totals(settings)
     assert (totals.films, totals.searches, totals.oldest_at) == (2, 2, NOW)
+
+
+def test_more_films_than_are_counted_are_said_to_be_more(
+    settings: Settings, queue: BackfillQueue
+) -> None:
+    for number in range(MOST_COUNTED):
+        queue.add(a_wish(number + 1), NOW)
+    totals = backfill_totals(settings)
+    assert (totals.films, totals.more) == (MOST_COUNTED, False)
+    queue.add(a_wish(MOST_COUNTED + 1), NOW)
+    totals = backfill_totals(settings)
+    assert (totals.films, totals.more) == (MOST_COUNTED, True)

@@ -118,6 +118,7 @@ GOOD_VALUES = {
     "kind": "movie_search",
     "status": "FAILED",
     "since": "2026-03-01T00:00:00Z",
+    "seen": "Seen twice already.",
     "until": "2026-11-30T00:00:00+05:30",
     "limit": "5",
     "label": "positive",

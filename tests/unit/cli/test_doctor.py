@@ -176,6 +176,14 @@ def test_a_provider_that_was_closed_is_reopened_with_one_command() -> None:
     assert found(counters=depleted, gateway=a_gateway()) == []
 
 
+def test_where_nothing_is_capped_is_a_remark() -> None:
+    [on_aws] = found(gateway=a_gateway(budgets=()))
+    assert (on_aws.what, on_aws.to_do) == ("no cap bounds what calls cost", False)
+    [on_laptop] = found(stage="local", gateway=a_gateway(budgets=()))
+    assert "those of stand-ins cost nothing" in on_laptop.what
+    assert on_laptop.command == 'echo SPEND_CAPS="day=5 month=50" >> .env && marquee up'
+
+
 def test_a_budget_that_is_used_up_has_to_be_raised_and_one_that_nearly_is_is_a_remark() -> None:
     budgets = (a_budget(5), a_budget(41, 50, period="month"), a_budget(0.5, 3, scope="x"))
     used_up, nearly = found(gateway=a_gateway(budgets=budgets))
@@ -202,9 +210,12 @@ def test_upstreams_that_are_left_alone_are_remarks_for_that_passes_by_itself() -
 
 
 def test_films_that_left_their_queue_are_a_remark() -> None:
-    totals = BackfillTotals(films=3, searches=0, oldest_at=NOW, given_up=2)
+    totals = BackfillTotals(
+        films=3, more=False, searches=0, oldest_at=NOW, given_up=100, more_given_up=True
+    )
     health_now, well = health(), stats().model_copy(update={"backfill": totals})
     [remark] = findings(Examined(health_now, well, 0, (), {}))
+    assert remark.what.startswith("100+ films")
     assert (remark.command, remark.to_do) == ("marquee queue --state GIVEN_UP", False)
 
 

@@ -101,12 +101,18 @@ def test_quotas_budgets_and_breakers_are_shown_as_they_stand() -> None:
 
 
 def test_what_is_to_be_collected_later_is_shown_where_anything_is() -> None:
-    waiting = {"films": 3, "searches": 2, "oldest_at": NOW, "given_up": 1}
+    known = {"more": False, "more_given_up": False}
+    waiting = known | {"films": 3, "searches": 2, "oldest_at": NOW, "given_up": 1}
     stats = some_stats().model_copy(update={"backfill": BackfillTotals(**waiting)})
     words = " ".join(shown(stats).split())
     at = f"{NOW:%Y-%m-%d %H:%M}"
     assert f"3 films wait, 2 searches for them, the first since {at} UTC; 1 given up" in words
-    nothing = {"films": 0, "searches": 0, "oldest_at": None, "given_up": 0}
+    many = waiting | {"films": 100, "more": True, "given_up": 100, "more_given_up": True}
+    stats = some_stats().model_copy(update={"backfill": BackfillTotals(**many)})
+    words = " ".join(shown(stats).split())
+    assert "100+ films wait, 2 searches" in words
+    assert "100+ given up" in words
+    nothing = known | {"films": 0, "searches": 0, "oldest_at": None, "given_up": 0}
     stats = some_stats().model_copy(update={"backfill": BackfillTotals(**nothing)})
     assert "Collected later" not in shown(stats)
 

@@ -1,10 +1,14 @@
 """Which upstreams are real, and what the stack is told of the others."""
 
+import re
+
 import pytest
 
+from marquee.gateway.spend import read_caps
 from marquee_cli.cloud.errors import CloudError
-from marquee_cli.cloud.upstreams import choose, parameters, secrets
+from marquee_cli.cloud.upstreams import CAPS, REAL, choose, parameters, secrets
 from marquee_cli.upstreams.credentials import DEMONSTRATION
+from tests.support.templates import Template
 
 STAND_INS = "http://127.0.0.1:9000"
 
@@ -27,6 +31,7 @@ def test_without_keys_every_upstream_is_a_stand_in() -> None:
         "BlueskyBaseUrl": f"{STAND_INS}/bluesky/xrpc",
         "MastodonBaseUrl": f"{STAND_INS}/mastodon/api/v1",
         "OpenAiBaseUrl": f"{STAND_INS}/openai/v1",
+        "SpendCaps": "",
     }
     assert secrets({}) == {
         "movies/tmdb/token": DEMONSTRATION.tmdb_token,
@@ -66,7 +71,26 @@ def test_with_every_key_nothing_of_the_stand_ins_is_left() -> None:
 def test_quotas_and_caps_are_those_of_the_env_file_where_it_has_some() -> None:
     given = parameters({"QUOTA_POLICIES": "x=conservative", "SPEND_CAPS": "day=1"}, STAND_INS)
     assert given.items() >= {"QuotaPolicies": "x=conservative", "SpendCaps": "day=1"}.items()
-    assert parameters({}, STAND_INS).keys().isdisjoint({"QuotaPolicies", "SpendCaps"})
+    assert "QuotaPolicies" not in parameters({}, STAND_INS)
+
+
+def test_only_what_real_upstreams_charge_is_capped() -> None:
+    model = {"OPENAI_API_KEY": "o"}
+    assert parameters(model, STAND_INS)["SpendCaps"] == "openai.day=5 openai.month=50"
+    reading = {"X_BEARER_TOKEN": "x"}
+    assert parameters(reading, STAND_INS)["SpendCaps"] == "x.day=5 x.month=50"
+    assert parameters({}, STAND_INS, posting=REAL)["SpendCaps"] == "x.day=5 x.month=50"
+    assert "SpendCaps" not in parameters(model, STAND_INS, posting=REAL)
+    assert parameters({"SPEND_CAPS": ""}, STAND_INS, posting=REAL)["SpendCaps"] == ""
+
+
+def test_the_caps_are_those_of_the_template_and_ones_that_it_takes() -> None:
+    template = Template.load()
+    declared = template.document["Parameters"]["SpendCaps"]
+    assert " ".join(CAPS) == declared["Default"]
+    for caps in ("", "x.day=5 x.month=50"):
+        assert re.fullmatch(declared["AllowedPattern"], caps)
+        read_caps(caps)
 
 
 def test_half_of_an_upstreams_keys_is_an_error_that_names_the_other_half() -> None:

@@ -14,8 +14,10 @@ from marquee import aws
 from marquee.events.publish import SOURCE
 from marquee.gateway.announce import budget_events
 from marquee.gateway.rows import DynamoRows
+from marquee.gateway.slots import Slots
 from marquee.gateway.spend import KEY, TOTAL, Cap, Period, Spend
-from marquee.movies import announce, start
+from marquee.movies import announce, backfill, start
+from marquee.movies.backfill import BackfillSummary, FilmOutcome, FilmState
 from marquee.movies.models import SearchRequest
 from marquee.movies.start import start_search
 from marquee.settings import WEBHOOK_HISTORY_KEPT_FOR, Settings
@@ -36,6 +38,7 @@ from tests.support.webhooks import a_trigger
 type Json = dict[str, Any]
 
 CONTEXT: Any = LambdaContext(the_template().functions[FUNCTION].arn)
+NO_SLOTS = Slots(MemoryRows(), ())
 REQUEST = SearchRequest(movie_name="RRR", year=2022, max_reviews=13)
 RESULT: Json = {
     "found": {"tmdb_id": 579974, "title": "RRR", "message": "RRR (2022): exact title."},
@@ -131,9 +134,10 @@ def end(listeners: Listeners, workflow_id: str, status: Status, **fields: Any) -
 
 
 def test_rows_are_read_as_they_are_written() -> None:
-    assert announce.KIND == start.KIND
-    ends = {of_workflows.RUNNING, of_workflows.SUCCEEDED, of_workflows.PARTIAL, of_workflows.FAILED}
-    assert ends | {"CANCELED"} == set(Status)
+    assert (announce.KIND, announce.BACKFILL) == (start.KIND, backfill.KIND)
+    ends = {of_workflows.SUCCEEDED, of_workflows.PARTIAL}
+    ends |= {of_workflows.FAILED, of_workflows.CANCELED}
+    assert ends | {of_workflows.RUNNING} == set(Status)
 
 
 # Searches
@@ -185,7 +189,7 @@ def test_a_search_that_ends_says_what_it_found_collected_and_recommends(
     assert (completed["average_sentiment"], completed["sample_size"]) == (0.4, 12)
 
 
-def test_a_search_that_is_complete_later_says_so_with_what_was_new(listeners: Listeners) -> None:
+def test_a_search_that_is_complete_later_says_so(listeners: Listeners) -> None:
     workflow_id = began(listeners)
     end(listeners, workflow_id, Status.PARTIAL, result=RESULT)
     first = {detail["event_id"] for _, detail in listeners.said()}
@@ -194,12 +198,42 @@ def test_a_search_that_is_complete_later_says_so_with_what_was_new(listeners: Li
     later = NOW + timedelta(hours=6)
     assert listeners.records.amend(workflow_id, "movie_search", whole, complete=True, now=later)
     said = dict(listeners.said())
-    assert list(said) == ["ReviewsCollected", "MovieSearchCompleted"]
-    assert (said["ReviewsCollected"]["new"], said["ReviewsCollected"]["sources"]) == (5, {"x": 5})
+    assert list(said) == ["MovieSearchCompleted"]
     completed = said["MovieSearchCompleted"]
     assert (completed["status"], completed["backfilled"]) == ("SUCCEEDED", True)
     assert datetime.fromisoformat(completed["occurred_at"]) == later
     assert not first & {detail["event_id"] for detail in said.values()}
+
+
+def test_what_is_collected_later_is_told_once_for_each_film_whoever_waits_for_it(
+    listeners: Listeners,
+) -> None:
+    waiting = [began(listeners, trigger) for trigger in ("api", "event")]
+    for workflow_id in waiting:
+        end(listeners, workflow_id, Status.PARTIAL, result=RESULT)
+    listeners.said()
+    x = {"source": "x", "status": "ok", "new": 5}
+    amended = {**RESULT, "sources": [RESULT["sources"][0], x], "missing": ["more of bluesky"]}
+    for workflow_id in waiting:
+        listeners.records.amend(workflow_id, "movie_search", amended, complete=False, now=NOW)
+    common: Any = {"state": FilmState.BACK_IN_THE_QUEUE}
+    films = (
+        FilmOutcome(tmdb_id=579974, title="RRR", new=5, sources={"x": 5}, **common),
+        FilmOutcome(tmdb_id=1, title="Nobody waits", new=3, sources={"x": 2, "tmdb": 1}, **common),
+        FilmOutcome(tmdb_id=2, title="Nothing new", **common),
+    )
+    result = BackfillSummary(films=films).model_dump(mode="json")
+    listeners.records.close("run-1", "review_backfill", Status.PARTIAL, now=NOW, result=result)
+    assert [
+        (name, detail["event_id"], detail["workflow_id"], detail["title"], detail["sources"])
+        for name, detail in listeners.said()
+    ] == [
+        ("ReviewsCollected", f"ReviewsCollected/run-1/{tmdb_id}", "run-1", title, sources)
+        for tmdb_id, title, sources in (
+            (579974, "RRR", {"x": 5}),
+            (1, "Nobody waits", {"x": 2, "tmdb": 1}),
+        )
+    ]
 
 
 def test_no_match_is_an_end_that_says_so(listeners: Listeners) -> None:
@@ -233,16 +267,32 @@ def test_an_execution_that_died_is_told_though_it_never_had_a_record(
     given = {"name": "run-1", "stateMachineArn": arn, "status": "TIMED_OUT"}
     ended = ExecutionEnded.model_validate(given)
     for _ in range(2):
-        close_execution(ended, listeners.records, NOW)
+        close_execution(ended, listeners.records, NO_SLOTS, NOW)
     [(name, detail)] = listeners.said()
     assert (name, detail["kind"], detail["error"]) == ("WorkflowFailed", kind, "States.TIMED_OUT")
 
 
-def test_an_execution_that_somebody_canceled_has_not_failed(listeners: Listeners) -> None:
+def test_an_execution_that_somebody_canceled_says_so_and_has_not_failed(
+    listeners: Listeners,
+) -> None:
     workflow_id = began(listeners)
     listeners.said()
-    end(listeners, workflow_id, Status.CANCELED)
-    assert listeners.said() == []
+    error = StepError(name="Canceled", message="stopped on request")
+    end(listeners, workflow_id, Status.CANCELED, error=error)
+    [(name, detail)] = listeners.said()
+    assert (name, detail["event_id"]) == ("WorkflowCanceled", f"WorkflowCanceled/{workflow_id}")
+    assert (detail["kind"], detail["trigger"]) == ("movie_search", "api")
+    assert detail["message"] == "stopped on request"
+
+
+def test_an_execution_that_was_stopped_on_the_console_says_so_without_a_record(
+    listeners: Listeners,
+) -> None:
+    arn = "arn:aws:states:us-east-1:1:stateMachine:marquee-tweet_pipeline"
+    given = {"name": "run-1", "stateMachineArn": arn, "status": "ABORTED"}
+    close_execution(ExecutionEnded.model_validate(given), listeners.records, NO_SLOTS, NOW)
+    [(name, detail)] = listeners.said()
+    assert (name, detail["kind"], detail["trigger"]) == ("WorkflowCanceled", "tweet_pipeline", "")
 
 
 def test_what_happens_to_a_record_after_its_end_says_nothing(listeners: Listeners) -> None:
@@ -281,7 +331,16 @@ def test_a_threshold_that_is_reached_with_the_first_call_of_a_day_is_that_days()
         said += [event.event_id for event in budget_events(before, rows.rows[KEY])]
         spend.settle(f"run-{day}", 0.9, now=rows.at)
         rows.later(24 * 3600)
-    assert said == ["BudgetThreshold/2026-05-04/total/80", "BudgetThreshold/2026-05-05/total/80"]
+    assert said == [f"BudgetThreshold/2026-05-0{day}/total/80/1" for day in (4, 5)]
+
+
+def test_the_threshold_of_a_raised_cap_is_an_event_of_its_own() -> None:
+    rows, said = MemoryRows(), []
+    for cap, usd in ((1.0, 0.9), (2.0, 0.7)):
+        before = rows.rows.get(KEY, {})
+        Spend(rows, (Cap(TOTAL, Period.DAY, cap),)).reserve("x", usd, f"{cap}", now=rows.at)
+        said += [event.event_id for event in budget_events(before, rows.rows[KEY])]
+    assert said == [f"BudgetThreshold/2026-05-04/total/80/{cap}" for cap in (1, 2)]
 
 
 # Duplicates and replays

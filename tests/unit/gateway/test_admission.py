@@ -1,8 +1,9 @@
 """Before a call the gateway is asked, and after it told: no answer is lost to that."""
 
+import json
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -20,10 +21,13 @@ from marquee.errors import (
     UpstreamUnavailable,
 )
 from marquee.gateway.admission import Call, Gate, admitted
+from marquee.gateway.breaker import Breakers, Pass
 from marquee.gateway.callers import Caller, calling_as, current_caller
-from marquee.gateway.quota import Policies
+from marquee.gateway.quota import Policies, Quota
 from marquee.gateway.rows import Item, Key, Read, Swap
+from marquee.gateway.spend import KEY as SPEND
 from marquee.gateway.spend import Cap, Period, Spend
+from marquee.observability import METRICS
 from tests.support.coordination_table import MemoryRows
 
 SEARCH = ("x", "tweets/search/recent")
@@ -232,11 +236,142 @@ def test_a_failing_upstream_is_left_alone_and_asked_again_once_an_interval() -> 
     house.call()
 
 
-def test_an_opened_breaker_is_a_metric(capsys: pytest.CaptureFixture[str]) -> None:
-    house = House(policies="x=50/20")
+def sick(house: House) -> datetime:
+    """X fails until it is left alone; returns when it is asked again."""
     for _ in range(5):
         house.fail(x_error(UpstreamUnavailable, 503))
+    with pytest.raises(BreakerOpen) as opened:
+        house.call()
+    assert opened.value.at
+    return opened.value.at
+
+
+def open_breaker(house: House) -> None:
+    """X has failed for others, whatever its quota is."""
+    for _ in range(5):
+        down = x_error(UpstreamUnavailable, 503)
+        Breakers(house.rows).record(*SEARCH, Pass(True), down, now=house.rows.at)
+
+
+def again(caller: Caller) -> Caller:
+    """The next attempt of its step."""
+    return Caller(caller.name, can_wait=True)
+
+
+def test_a_probe_for_which_there_is_no_slot_is_the_next_calls() -> None:
+    house = House(policies="x=1/20")
+    open_breaker(house)
+    house.rows.later(30)
+    search = house.gate.policies.of(*SEARCH, "me")
+    assert Quota(house.rows).begin(search, "another", now=house.rows.at).begun
+    caller = house.execution()
+    with pytest.raises(SlotAhead) as ahead:
+        house.call(again(caller), within=None)
+    house.rows.at = ahead.value.at  # before the next probe would go
+    house.call(caller)
+
+
+def test_a_probe_that_may_not_be_paid_for_is_the_next_calls() -> None:
+    house = House(policies="x=50/20")
+    house.rows.at = sick(house)
+    with pytest.raises(SpendRefused):
+        house.call(usd=1.01)
+    house.call()
+
+
+def test_a_probe_is_handed_back_where_the_table_fails_before_it_is_sent() -> None:
+    class Penniless(MemoryRows):
+        fails = False
+
+        def get(self, key: Key) -> Read:
+            if self.fails and key == SPEND:
+                raise StoreUnavailable("throttled")
+            return super().get(key)
+
+    rows = Penniless()
+    house = House(rows, policies="x=50/20")
+    rows.at = sick(house)
+    rows.fails = True
+    with pytest.raises(StoreUnavailable):
+        house.call(usd=0.1)
+    rows.fails = False
+    house.call(usd=0.1)
+
+
+def one_that_waits(house: House) -> Caller:
+    """An execution whose slot is a minute away."""
+    house.call()
+    caller = house.execution()
+    with pytest.raises(SlotAhead):
+        house.call(again(caller), within=None)
+    return caller
+
+
+def waiting(house: House) -> int:
+    policy = house.gate.policies.of(*SEARCH, "me")
+    return Quota(house.rows).view(policy, now=house.rows.at).waiting
+
+
+def test_whoever_finds_the_upstream_failing_at_its_slot_gives_it_back() -> None:
+    house = House(policies="x=1/60")
+    caller = one_that_waits(house)
+    open_breaker(house)
+    with pytest.raises(BreakerOpen):
+        house.call(caller)
+    assert waiting(house) == 0
+
+
+def test_whoever_may_not_pay_at_its_slot_gives_it_back() -> None:
+    house = House(policies="x=1/60")
+    caller = one_that_waits(house)
+    with pytest.raises(SpendRefused):
+        house.call(house.execution(), usd=1.01)  # holds none
+    assert waiting(house) == 1
+    with pytest.raises(SpendRefused):
+        house.call(caller, usd=1.01)
+    assert waiting(house) == 0
+
+
+def test_a_slot_is_kept_where_the_table_fails_for_a_moment() -> None:
+    rows = Broken(1000)
+    house = House(rows, policies="x=1/60")
+    caller = one_that_waits(house)
+    for answers in range(3):
+        rows.answers = answers
+        with pytest.raises(StoreUnavailable):
+            house.call(again(caller), usd=0.1)
+    rows.answers = 1000
+    assert waiting(house) == 1
+
+
+def test_an_opened_breaker_is_a_metric_and_each_failed_probe(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    house = House(policies="x=50/20")
+    house.rows.at = sick(house)
     assert capsys.readouterr().out.count('"BreakersOpened":[1]') == 1
+    house.fail(x_error(UpstreamUnavailable, 503))
+    assert capsys.readouterr().out.count('"BreakersOpened":[1]') == 1
+
+
+def test_a_quota_is_a_metric_as_it_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    house = House()
+    for _ in range(2):
+        house.call()
+    with pytest.raises(Deferred):
+        house.call()
+    house.call(to=("tmdb", "movie"))  # no quota is booked there
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["Provider"], *one["QuotaLeft"], *one["SlotSeconds"]) for one in said] == [
+        ("x", 50, 0),
+        ("x", 0, 0),
+        ("x", 0, 23),
+    ]
+    for one in said:
+        [directive] = one["_aws"]["CloudWatchMetrics"]
+        for metric in directive["Metrics"]:
+            dimensions = METRICS[metric["Name"]].dimensions
+            assert directive["Dimensions"] == [["Stage", *dimensions]]
 
 
 def test_a_budget_nearly_used_up_is_a_metric_once(capsys: pytest.CaptureFixture[str]) -> None:

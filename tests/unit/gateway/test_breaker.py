@@ -47,8 +47,11 @@ class Ward:
     def record(self, given: Pass, error: Exception | None = None) -> bool:
         return self.breakers.record("x", "search", given, error, now=self.rows.at)
 
+    def hand_back(self, given: Pass) -> None:
+        self.breakers.hand_back("x", "search", given, now=self.rows.at)
+
     def call(self, error: Exception | None = None) -> bool:
-        """One call with that outcome; whether the breaker opened by it."""
+        """One call with that outcome; whether the breaker is open because of it."""
         given = self.ask()
         assert given.allowed
         return self.record(given, error)
@@ -101,7 +104,8 @@ def test_an_open_one_refuses_and_says_since_when_and_until_when() -> None:
     assert not given.allowed
     assert given.retry_at == START + timedelta(seconds=INTERVAL)
     assert given.reason == (
-        "x search has failed since 12:00:00; the next probe goes at 12:00:30 UTC"
+        "x search has failed since 2026-05-04T12:00:00Z; the next probe goes at "
+        "2026-05-04T12:00:30Z"
     )
 
 
@@ -121,12 +125,36 @@ def test_one_probe_goes_each_interval_whatever_becomes_of_it() -> None:
 def test_a_probe_that_fails_leaves_it_open_and_one_that_succeeds_closes_it() -> None:
     ward = an_open_one()
     ward.rows.later(INTERVAL)
-    assert not ward.record(ward.ask(), DOWN)
+    assert ward.record(ward.ask(), DOWN)
     assert ward.state() is State.OPEN
     ward.rows.later(INTERVAL)
-    ward.record(ward.ask())
+    assert not ward.record(ward.ask())
     assert ward.state() is State.CLOSED
     assert ward.ask().quiet
+
+
+def test_a_probe_that_is_not_sent_is_the_next_calls() -> None:
+    ward = an_open_one()
+    ward.rows.later(INTERVAL)
+    ward.hand_back(ward.ask())
+    assert ward.state() is State.OPEN
+    ward.rows.later(1)
+    assert ward.ask().probe
+    assert not ward.ask().allowed
+
+
+def test_only_the_probe_that_is_on_its_way_can_be_handed_back() -> None:
+    ward = an_open_one()
+    ward.rows.later(INTERVAL)
+    slow = ward.ask()
+    ward.rows.later(INTERVAL)
+    assert ward.ask().probe
+    ward.hand_back(slow)
+    assert not ward.ask().allowed
+    before = dict(ward.rows.rows)
+    for no_probe in (Pass(True), Pass(True, quiet=True), ward.ask()):
+        ward.hand_back(no_probe)
+    assert ward.rows.rows == before
 
 
 def test_a_call_that_was_under_way_when_it_opened_neither_closes_nor_prolongs_it() -> None:

@@ -31,7 +31,7 @@ from marquee.gateway.quota import (
     Waiting,
 )
 from marquee.gateway.rows import DynamoRows, Item, Key, Read, Rows, Swap
-from tests.support.coordination_table import MemoryRows, create_coordination_table
+from tests.support.coordination_table import MemoryRows, book, create_coordination_table
 from tests.support.virtual_time import START
 
 POLICY = Policy("x", "search", "app", 3, 60)
@@ -63,8 +63,8 @@ class Desk:
         self.quota = Quota(self.rows)
         self.policy = policy
 
-    def book(self, holder: str, **options: Any) -> Slot:
-        return self.quota.book(self.policy, holder, now=self.rows.at, **options)
+    def book(self, holder: str) -> Slot:
+        return book(self.rows, self.policy, holder, now=self.rows.at)
 
     def begin(self, holder: str, **options: Any) -> Slot:
         return self.quota.begin(self.policy, holder, now=self.rows.at, **options)
@@ -125,11 +125,10 @@ def test_a_slot_that_has_begun_is_gone_so_a_retry_gets_another() -> None:
 def test_a_slot_out_of_reach_is_not_booked_but_said() -> None:
     desk = Desk(replace(POLICY, calls=1))
     desk.begin("a")
-    for ask in (desk.book, desk.begin):
-        slot = ask("b", within=timedelta(seconds=10))
-        assert (slot.begun, slot.booked, seconds(slot)) == (False, False, SPAN)
-    assert seconds(desk.book("c")) == SPAN
-    assert desk.book("b", within=timedelta(seconds=2 * SPAN)).booked
+    slot = desk.begin("b", within=timedelta(seconds=10))
+    assert (slot.begun, slot.booked, seconds(slot)) == (False, False, SPAN)
+    assert seconds(desk.begin("c")) == SPAN
+    assert desk.begin("b", within=timedelta(seconds=2 * SPAN)).booked
 
 
 def test_what_was_given_back_goes_to_whoever_books_next_and_moves_nobody() -> None:
@@ -141,14 +140,22 @@ def test_what_was_given_back_goes_to_whoever_books_next_and_moves_nobody() -> No
     assert {holder: desk.book(holder) for holder in "cd"} == {h: slots[h] for h in "cd"}
 
 
-def test_who_asks_again_gets_an_earlier_slot_that_was_given_back() -> None:
+def test_an_execution_that_has_ended_gives_back_all_its_slots_and_nobody_elses() -> None:
     desk = Desk(replace(POLICY, calls=1))
-    desk.begin("a")
-    for holder in "bcd":
+    held = ["run-1/DownloadTweets/1", "run-1/PublishTweet/7/1", "run-10/DownloadTweets/1"]
+    for holder in held:
         desk.book(holder)
-    desk.give_back("b")
-    assert seconds(desk.book("c")) == SPAN
-    assert seconds(desk.book("d")) == 2 * SPAN
+    desk.quota.give_back_all(POLICY, "run-1", now=desk.rows.at)
+    assert [entry[2] for entry in desk.rows.rows[POLICY.key]["queue"]] == [held[2]]
+    writes = desk.rows.writes
+    desk.quota.give_back_all(POLICY, "run-1", now=desk.rows.at)
+    assert desk.rows.writes == writes
+
+
+def test_a_slot_says_how_much_of_the_quota_is_left() -> None:
+    desk = Desk()
+    left = [desk.begin(holder).left_percent for holder in "abcd"]
+    assert left == pytest.approx([200 / 3, 100 / 3, 0, 0])
 
 
 def test_a_call_that_has_begun_is_not_given_back() -> None:
@@ -228,7 +235,7 @@ def test_no_table_no_call() -> None:
             raise StoreUnavailable("away")
 
     quota = Quota(Away())
-    for ask in (quota.book, quota.begin, quota.give_back):
+    for ask in (quota.begin, quota.give_back, quota.give_back_all):
         with pytest.raises(StoreUnavailable):
             ask(POLICY, "a", now=START)
 
@@ -239,8 +246,8 @@ def test_a_queue_has_an_end() -> None:
     queue = tuple(Waiting(later + n // 3 * SPAN, n, f"run-{n}") for n in range(MOST_WAITING))
     full = Ledger(3, 60, begun=(later - SPAN,) * 3, queue=queue)
     desk.rows.rows[POLICY.key] = {**full.item(START, None), "version": 1}
-    assert not desk.book("one too many").booked
-    assert desk.book("run-499").booked
+    assert not desk.begin("one too many").booked
+    assert desk.begin("run-499").booked
 
 
 def test_a_row_stays_small_however_large_the_limit_is() -> None:
@@ -494,12 +501,12 @@ def test_a_call_whose_answer_was_lost_is_counted_once(dynamo: DynamoRows) -> Non
 
 def test_slots_survive_the_table(dynamo: DynamoRows) -> None:
     quota = Quota(dynamo)
-    slots = [quota.book(POLICY, holder, now=START) for holder in "abcde"]
-    assert [quota.book(POLICY, holder, now=START) for holder in "abcde"] == slots
+    slots = [book(dynamo, POLICY, holder, now=START) for holder in "abcde"]
+    assert [book(dynamo, POLICY, holder, now=START) for holder in "abcde"] == slots
     assert quota.begin(POLICY, "b", now=START).begun
     quota.give_back(POLICY, "a", now=START)
     quota.used(POLICY, {"retry-after": "70"}, now=START, refused=True)
-    assert quota.book(POLICY, "c", now=START).at > slots[2].at
+    assert quota.begin(POLICY, "c", now=START).at > slots[2].at
 
 
 # Whatever happens

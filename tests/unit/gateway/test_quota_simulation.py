@@ -31,12 +31,12 @@ def test_all_are_served_in_turn_without_a_429_and_the_quota_is_used(
     assert outcome.ended("called") == executions
     assert outcome.overtaken == 0
     assert outcome.quota_used >= 0.95
-    assert outcome.most_steps == 2  # book, then begin: nobody polls
+    assert outcome.most_steps == 2  # asked once, and at its slot: nobody polls
 
 
 @pytest.mark.parametrize("executions", [50, 200])
 def test_killed_holders_cost_their_own_slots_and_nobody_elses(executions: int) -> None:
-    outcome = run(executions=executions, killed=0.1, clock_error=5, phase=12.5)
+    outcome = run(executions=executions, killed=0.2, clock_error=5, phase=12.5)
     assert_no_limit_is_broken(outcome)
     assert outcome.ended("killed") > 2
     assert outcome.ended("killed") + outcome.ended("called") == executions
@@ -90,15 +90,6 @@ def test_what_is_given_back_serves_those_who_come_later() -> None:
     assert outcome.ended("called") + outcome.ended("gave back") == 200
     kept = [e for e in outcome.executions if e.end == "called"]
     assert all(later - first <= 2 for e in kept for first, later in pairwise(e.slots))
-
-
-def test_what_is_given_back_serves_those_who_wait_if_they_ask_again() -> None:
-    options = {"executions": 120, "giving_back": 0.25, "clock_error": 5}
-    asleep, asking = run(**options), run(**options, asking_again_every=60.0)
-    for outcome in (asleep, asking):
-        assert_no_limit_is_broken(outcome)
-    assert asking.quota_used > 0.93 > asleep.quota_used
-    assert asking.waited < asleep.waited
 
 
 def test_booking_needs_no_polls_where_a_token_bucket_does_and_gets_429s() -> None:

@@ -161,6 +161,16 @@ def test_the_first_refusal_by_a_cap_is_said_once_a_period() -> None:
     assert [said.period for said in till.reserve(0.1, "e").thresholds] == ["2026-05-05"]
 
 
+def test_a_cap_that_was_raised_says_its_own_thresholds() -> None:
+    till = Till((Cap("x", Period.DAY, 0.5),))
+    till.pay(0.5, "a")
+    assert [said.percent for said in till.reserve(0.1, "b").thresholds] == [100]
+    till.spend = Spend(till.rows, (Cap("x", Period.DAY, 1.0),))
+    assert till.reserve(0.2, "c").thresholds == ()
+    assert till.reserve(0.2, "d").thresholds == (Threshold("x", "2026-05-04", 1.0, 0.9),)
+    assert [said.percent for said in till.reserve(0.2, "e").thresholds] == [100]
+
+
 def test_a_refusal_takes_nothing_from_what_its_holder_had() -> None:
     till = Till()
     till.reserve(0.3, "a")

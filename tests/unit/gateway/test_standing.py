@@ -14,7 +14,7 @@ from marquee.gateway.rows import DynamoRows, Key
 from marquee.gateway.spend import Spend, read_caps
 from marquee.gateway.standing import Called, Standing, standing
 from marquee.settings import Settings
-from tests.support.coordination_table import MemoryRows
+from tests.support.coordination_table import MemoryRows, book
 from tests.support.virtual_time import START
 
 SEARCH = ("x", "tweets/search/recent")
@@ -52,7 +52,7 @@ def test_a_quota_is_told_for_each_credential_that_used_it(dynamo: DynamoRows) ->
     for credential in ("app", "marquee_demo"):
         policy = POLICIES.of(*SEARCH, credential)
         quota.begin(policy, "one", now=NOW)
-    quota.book(POLICIES.of(*SEARCH, "marquee_demo"), "two", now=NOW)
+    book(dynamo, POLICIES.of(*SEARCH, "marquee_demo"), "two", now=NOW)
     [app, own] = [
         (p.credential, view) for p, view in stands(dynamo).quotas if p.endpoint == SEARCH[1]
     ]

@@ -286,6 +286,17 @@ def test_a_search_that_lacks_nothing_any_more_is_complete(
     assert (entry.state, entry.last_outcome) == (EntryState.DONE, "7 new reviews")
 
 
+def test_what_each_source_had_is_said_of_a_film_also_where_its_analysis_failed(
+    queue: BackfillQueue, catalog: Catalog, records: WorkflowRecords
+) -> None:
+    put(queue, sources=("x", "bluesky", "mastodon"))
+    reports = (a_report(new=7), a_report(source="bluesky"), a_report(source="mastodon", new=2))
+    failed = [{"tmdb_id": RRR, "error": {"Error": "E", "Cause": "why"}}]
+    finish(an_end(*reports, analyzed=failed), queue, catalog, records)
+    [film] = summary(records).films
+    assert (film.failed, film.new, film.sources) == (True, 9, {"x": 7, "mastodon": 2})
+
+
 def test_a_search_that_lacks_something_else_stays_partial_with_what_has_come(
     queue: BackfillQueue, catalog: Catalog, records: WorkflowRecords
 ) -> None:

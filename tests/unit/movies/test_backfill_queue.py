@@ -211,6 +211,13 @@ def test_what_is_done_leaves_the_queue_the_last_one_listed_first(queue: Backfill
     assert films(queue, EntryState.DONE) == [2, 1]
 
 
+def test_its_length_is_that_of_those_that_wait(queue: BackfillQueue) -> None:
+    for number in (1, 2, 3):
+        queue.add(a_waiting(tmdb_id=number), NOW)
+    queue.change(2, partial(finish, now=NOW))
+    assert queue.length() == 2
+
+
 def test_a_change_is_decided_again_where_somebody_came_between(queue: BackfillQueue) -> None:
     queue.add(a_waiting(), NOW)
     seen: list[Entry] = []

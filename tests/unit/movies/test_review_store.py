@@ -9,7 +9,7 @@ from botocore.exceptions import EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marquee.errors import Misconfigured
+from marquee.errors import Misconfigured, StoreUnavailable
 from marquee.movies.models import Label, ScoredReview, Sentiment, SetAside
 from marquee.movies.review_store import (
     CUT_MARKER,
@@ -24,7 +24,7 @@ from marquee.movies.review_store import (
 )
 from marquee.settings import SET_ASIDE_KEPT_FOR
 from tests.support.builders import NOW, a_scored_review
-from tests.support.review_tables import leaving_unprocessed, refusing
+from tests.support.review_tables import leaving_unprocessed, leaving_unread, refusing
 from tests.support.sources import some_settings
 from tests.support.state_machines import REGION
 
@@ -119,6 +119,18 @@ def test_stored_keys_are_found_however_many_are_asked_for(store: ReviewStore) ->
         review_key(review) for review in reviews[:110]
     }
     assert store.stored_keys([]) == set()
+
+
+def test_keys_that_are_not_answered_do_not_count_as_absent(
+    store: ReviewStore, reviews_table: "Table"
+) -> None:
+    reviews = some_reviews(3)
+    store.put(reviews)
+    disturbed = leaving_unread(reviews_table, times=6)
+    with pytest.raises(StoreUnavailable, match="throttled 4 times"):
+        store.stored_keys(reviews)
+    assert len(store.stored_keys(reviews)) == 3
+    assert disturbed.requests == 4 + 3
 
 
 def test_set_aside_records_are_listed_and_expire(

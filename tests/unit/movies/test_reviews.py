@@ -150,15 +150,18 @@ def test_collecting_twice_brings_nothing_new_and_writes_nothing(
     assert disturbed.requests == 0
 
 
+class Crowded(ReviewStore):
+    """A film with so many reviews that not all are read."""
+
+    def newest(
+        self, tmdb_id: int, limit: int = NEWEST_REVIEWS, *, consistent: bool = False
+    ) -> list[ScoredReview]:
+        return [a_scored_review(review_id=f"{n}", text=f"{n}") for n in range(limit)]
+
+
 def test_a_known_review_below_the_newest_is_not_written_again(
     house: House, reviews_table: "Table"
 ) -> None:
-    class Crowded(ReviewStore):
-        def newest(
-            self, tmdb_id: int, limit: int = NEWEST_REVIEWS, *, consistent: bool = False
-        ) -> list[ScoredReview]:
-            return [a_scored_review(review_id=f"{n}", text=f"{n}") for n in range(limit)]
-
     old = a_review(review_id="old", text="Seen before there were posts", posted_at=NOW - 999 * HOUR)
     house.collect(old)
     house.store = Crowded(reviews_table)
@@ -278,6 +281,25 @@ def test_what_dynamodb_hands_back_for_ever_waits_in_the_queue(
     assert report.new + report.parked == 10
     assert report.parked == 2
     assert "unprocessed" in report.reason
+
+
+def test_what_cannot_be_compared_any_more_waits_in_the_queue(
+    house: House, reviews_table: "Table"
+) -> None:
+    old = a_review(review_id="old", text="Seen before there were posts", posted_at=NOW - 999 * HOUR)
+    house.collect(old)
+    house.store = Crowded(reviews_table)
+    refusing(reviews_table, "BatchGetItem", "ThrottlingException")
+    known = a_review(review_id="another", text="7")
+    found = [old, *some_reviews(2), known]
+    report = house.collect(*found, unreadable=(Unreadable({}, "no id"),), cursor="9")
+    assert report.status is SourceStatus.PARTIAL
+    assert (report.new, report.duplicates, report.parked) == (0, 1, 4)
+    assert report.fetched == add_up(report)
+    assert "ThrottlingException" in report.reason
+    (message,) = house.queue.messages
+    assert (len(message.reviews), len(message.set_aside)) == (3, 1)
+    assert house.store.cursor(FILM, "tmdb") is None
 
 
 def test_what_neither_dynamodb_nor_sqs_takes_is_an_error(

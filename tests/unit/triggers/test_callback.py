@@ -153,6 +153,16 @@ def test_a_name_that_cannot_be_resolved_may_be_later() -> None:
     assert not outcome.is_final
 
 
+def test_a_name_that_takes_all_the_time_to_resolve_is_not_called(receiver: Receiver) -> None:
+    def slow(host: str, port: int) -> list[str]:
+        time.sleep(QUICKLY)
+        return ["127.0.0.1"]
+
+    outcome = call(f"http://slow.example:{receiver.port}/", resolver=slow)
+    assert (outcome.error, outcome.is_final) == ("no answer within 0.3 s", False)
+    assert receiver.calls == []
+
+
 def test_a_port_where_nobody_listens_is_a_failure_that_may_pass() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

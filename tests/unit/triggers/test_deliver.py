@@ -30,7 +30,9 @@ def hooks(store: TriggerStore) -> Hooks:
 
 
 def the_delivery(hooks: Hooks) -> Delivery:
-    [delivery], _ = hooks.store.page(limit=10)
+    [listed], _ = hooks.store.page(limit=10)
+    delivery = hooks.store.delivery(listed.delivery_id)
+    assert delivery is not None
     return delivery
 
 

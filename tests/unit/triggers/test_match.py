@@ -6,9 +6,16 @@ from typing import Any
 import pytest
 
 from marquee.errors import BadInput, StoreUnavailable
-from marquee.triggers.models import DeliveryStatus
+from marquee.triggers.models import Delivery, DeliveryStatus
 from tests.support.builders import NOW
 from tests.support.webhooks import TRIGGER_ID, URL, Hooks, a_trigger, an_event
+
+
+def the_delivery(hooks: Hooks) -> Delivery:
+    [listed], _ = hooks.store.page(limit=10)
+    delivery = hooks.store.delivery(listed.delivery_id)
+    assert delivery is not None
+    return delivery
 
 
 def test_an_event_becomes_one_delivery_for_each_callback_of_its_type(hooks: Hooks) -> None:
@@ -29,7 +36,7 @@ def test_a_delivery_holds_the_event_as_it_will_be_sent(hooks: Hooks) -> None:
     hooks.store.put_trigger(a_trigger())
     event = an_event()
     hooks.happens(event)
-    [delivery], _ = hooks.store.page(limit=10)
+    delivery = the_delivery(hooks)
     assert (delivery.url, delivery.status, delivery.matched_at) == (
         URL,
         DeliveryStatus.PENDING,
@@ -83,7 +90,7 @@ def test_an_event_without_an_id_of_its_own_has_that_of_its_envelope(hooks: Hooks
     hooks.store.put_trigger(a_trigger())
     event = an_event(detail={"status": "SUCCEEDED"})
     assert hooks.happens(event).event_id == event["id"]
-    [delivery], _ = hooks.store.page(limit=1)
+    delivery = the_delivery(hooks)
     assert json.loads(delivery.payload)["timestamp"] == "2026-03-14T20:00:00.000+00:00"
     assert delivery.correlation_id == event["id"]
 
@@ -115,10 +122,26 @@ def test_an_event_that_no_row_can_hold_fails_by_name_if_somebody_wants_it(hooks:
         hooks.happens(long)
 
 
+def test_an_event_in_any_script_is_delivered_in_as_many_bytes_as_it_came_in(hooks: Hooks) -> None:
+    hooks.store.put_trigger(a_trigger())
+    hooks.happens(an_event(detail={"text": "\u0c24\u0c46" * 45_000}))
+    payload = the_delivery(hooks).payload
+    assert len(payload.encode()) < 271_000
+    assert json.loads(payload)["data"]["text"].startswith("\u0c24\u0c46\u0c24")
+
+
+def test_half_a_surrogate_pair_is_delivered_as_it_came(hooks: Hooks) -> None:
+    hooks.store.put_trigger(a_trigger())
+    hooks.happens(an_event(detail={"text": "half \ud83d"}))
+    hooks.run()
+    [(_, _, _, body)] = hooks.callbacks.calls
+    assert json.loads(body)["data"]["text"] == "half \ud83d"
+
+
 def test_what_an_event_has_in_common_with_others_is_what_its_detail_says(hooks: Hooks) -> None:
     hooks.store.put_trigger(a_trigger())
     event = an_event()
     detail = {**event["detail"], "correlation_id": "shop-order-7"}
     hooks.happens({**event, "detail": detail})
-    [delivery], _ = hooks.store.page(limit=10)
+    delivery = the_delivery(hooks)
     assert delivery.correlation_id == "shop-order-7"

@@ -10,7 +10,7 @@ from marquee.errors import BadInput, Conflict, NotFound, StoreUnavailable
 from marquee.settings import Secrets, Settings
 from marquee.triggers.callback import Outcome
 from marquee.triggers.callback_secrets import WritingSecrets, prefix_of
-from marquee.triggers.models import DeliveryStatus
+from marquee.triggers.models import Attempt, Delivery, DeliveryStatus, ListedDelivery
 from marquee.triggers.register import (
     MOST_OF_A_TYPE,
     OVERDUE_AFTER,
@@ -249,6 +249,46 @@ def test_history_is_listed_newest_first_page_by_page(hooks: Hooks) -> None:
     assert [d for d in whole if d.trigger_id == other] == of_other
     failed, _ = hooks.store.page(limit=100, statuses=[DeliveryStatus.FAILED])
     assert [d for d in whole if d.status is DeliveryStatus.FAILED] == failed
+
+
+def a_failed_delivery(number: int, **fields: Any) -> Delivery:
+    facts = {
+        "delivery_id": f"{number:032x}",
+        "trigger_id": TRIGGER_ID,
+        "url": URL,
+        "event_id": f"search-{number}",
+        "event_type": "MovieSearchCompleted",
+        "correlation_id": f"search-{number}",
+        "payload": "{}",
+        "matched_at": NOW,
+        "due_at": NOW,
+        "status": DeliveryStatus.FAILED,
+    }
+    return Delivery.model_validate({**facts, **fields})
+
+
+def test_history_lists_all_of_a_delivery_but_its_payload(store: TriggerStore) -> None:
+    attempt = Attempt(at=NOW, duration_ms=7, status_code=503, error="answered 503")
+    stored = a_failed_delivery(1, is_test=True, reason="given up", tries=2, attempts=(attempt,))
+    store.swap(stored)
+    wanted = ListedDelivery.model_validate(stored.model_dump())
+    assert store.page(limit=10) == ([wanted], None)
+    assert store.page(limit=10, trigger_id=TRIGGER_ID) == ([wanted], None)
+
+
+def test_history_is_listed_to_its_end_however_long_its_rows_are(hooks: Hooks) -> None:
+    """DynamoDB answers a query with 1 MB at most; moto counts what the index leaves out too."""
+    hooks.store.put_trigger(a_trigger())
+    for number in range(30):
+        hooks.store.swap(a_failed_delivery(number, payload="x" * 100_000))
+    page, more = hooks.store.page(limit=25)
+    assert len(page) == 25
+    assert more is not None
+    assert len(hooks.store.page(limit=25, before=more)[0]) == 5
+    answer = redeliver_failed(TRIGGER_ID, hooks.store, hooks.queue, now=NOW, has_time=lambda: True)
+    assert answer == (30, False)
+    hooks.run()
+    assert {len(body) for _, _, _, body in hooks.callbacks.calls} == {100_000}
 
 
 def test_a_delivery_expires_with_the_history(hooks: Hooks) -> None:

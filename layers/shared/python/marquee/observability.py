@@ -39,6 +39,9 @@ METRICS: Mapping[str, Metric] = {
     "UpstreamLatency": Metric("Milliseconds", ("Provider",)),  # its SampleCount: the calls
     "UpstreamFailures": Metric("Count", ("Provider",)),
     "SpendUsd": Metric("None", ("Provider",)),
+    "QuotaLeft": Metric("Percent", ("Provider",)),  # as a call is admitted or put off
+    "SlotSeconds": Metric("Seconds", ("Provider",)),  # until its slot, 0 for one that begins
+    "FilmsQueued": Metric("Count"),
     "StoreFailures": Metric("Count"),
     "WorkflowsEnded": Metric("Count", ("Kind", "Status")),
     "PostsNeedHuman": Metric("Count"),

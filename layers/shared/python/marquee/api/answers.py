@@ -553,6 +553,7 @@ class TriggerTotals(Shape):
     """The callbacks there are, and what became of the last events that they were called for."""
 
     total: int = Field(description="100 at most; GET /triggers lists all.")
+    more: bool = Field(default=False, description="There are more, which are not looked at here.")
     switched_off: tuple[str, ...] = Field(description="Their ids.")
     outcomes: dict[DeliveryStatus, int] = Field(description="Of the last 50 deliveries.")
     recent: tuple[DeliveryAnswer, ...] = Field(description="The last 10, the newest first.")
@@ -598,9 +599,11 @@ class BackfillTotals(Shape):
     """The queue of films in numbers, each counted up to 100."""
 
     films: int = Field(description="That wait.")
+    more: bool = Field(default=False, description="More films wait.")
     searches: int = Field(description="That become complete by them.")
     oldest_at: Moment | None = Field(description="When the film was queued that waits longest.")
     given_up: int = Field(description="Within 30 days; GET /api/orchestrator/queue says why.")
+    more_given_up: bool = Field(default=False, description="More films were given up.")
 
 
 class HourTotals(Shape):

@@ -257,13 +257,15 @@ def _triggers(call: Call) -> "TriggerTotals | None":
 
     store = TriggerStore.connect(call.settings)
     try:
-        triggers, _ = store.page_of_triggers(limit=MOST_TRIGGERS, after=None)
+        found, after = store.page_of_triggers(limit=MOST_TRIGGERS + 1, after=None)
         deliveries, _ = store.page(limit=LAST_DELIVERIES)
     except STORE_ERRORS:
         logger.warning("the triggers could not be read", exc_info=True)
         return None
+    triggers = found[:MOST_TRIGGERS]
     return TriggerTotals(
         total=len(triggers),
+        more=len(found) > MOST_TRIGGERS or after is not None,
         switched_off=tuple(one.trigger_id for one in triggers if not one.enabled),
         outcomes=dict(Counter(delivery.status for delivery in deliveries)),
         recent=tuple(told(delivery, call) for delivery in deliveries[:SHOWN_DELIVERIES]),

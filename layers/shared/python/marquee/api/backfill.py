@@ -10,7 +10,7 @@ from marquee.api.executions import Cursor, Limit
 from marquee.api.waiting import accepted
 from marquee.clock import Moment
 from marquee.movies.backfill import BackfillRequest
-from marquee.movies.backfill_queue import BackfillQueue, EntryState, as_turn
+from marquee.movies.backfill_queue import BackfillQueue, Entry, EntryState, as_turn
 from marquee.movies.backfill_start import start_backfill
 from marquee.movies.off_peak import OffPeak
 from marquee.settings import Settings
@@ -88,11 +88,19 @@ def backfill_totals(settings: Settings) -> "BackfillTotals":
     from marquee.api.answers import BackfillTotals
 
     films = BackfillQueue.connect(settings)
-    waiting, _ = films.page(EntryState.WAITING, limit=MOST_COUNTED)
-    given_up, _ = films.page(EntryState.GIVEN_UP, limit=MOST_COUNTED)
+    waiting, more = _counted(films, EntryState.WAITING)
+    given_up, more_given_up = _counted(films, EntryState.GIVEN_UP)
     return BackfillTotals(
         films=len(waiting),
+        more=more,
         searches=sum(len(entry.waiting) for entry in waiting),
         oldest_at=min((entry.queued_at for entry in waiting), default=None),
         given_up=len(given_up),
+        more_given_up=more_given_up,
     )
+
+
+def _counted(films: BackfillQueue, state: EntryState) -> tuple[list[Entry], bool]:
+    """MOST_COUNTED entries in a state, and whether there are more."""
+    found, after = films.page(state, limit=MOST_COUNTED + 1)
+    return found[:MOST_COUNTED], len(found) > MOST_COUNTED or after is not None

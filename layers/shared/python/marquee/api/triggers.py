@@ -10,7 +10,7 @@ from marquee.api.cursors import Position, decoded, encoded
 from marquee.api.executions import Cursor, Limit
 from marquee.triggers import register as triggers
 from marquee.triggers.callback_secrets import WritingSecrets
-from marquee.triggers.models import Delivery, DeliveryStatus, Trigger
+from marquee.triggers.models import Delivery, DeliveryStatus, ListedDelivery, Trigger
 from marquee.triggers.trigger_store import TriggerStore
 from marquee.triggers.webhook_queue import WebhookQueue
 
@@ -227,7 +227,7 @@ def _shown(trigger: Trigger, call: Call) -> "TriggerAnswer":
     )
 
 
-def told(delivery: Delivery, call: Call) -> "DeliveryAnswer":
+def told(delivery: ListedDelivery, call: Call) -> "DeliveryAnswer":
     """A delivery as an answer shows it."""
     from marquee.api.answers import DeliveryAnswer
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from marquee.events.models import DomainEvent
 from marquee.events.outbox import Announce, Item
 from marquee.gateway.announce import budget_events
-from marquee.movies.announce import search_events
+from marquee.movies.announce import backfill_events, search_events
 from marquee.settings import Settings
 from marquee.tweets.announce import post_events, run_events, tweet_events
 from marquee.workflows.announce import workflow_events
@@ -24,5 +24,6 @@ def announcers(settings: Settings) -> Mapping[str, Announce]:
 def record_events(old: Item, new: Item) -> Iterator[DomainEvent]:
     """Of WorkflowsTable: what a record says by its kind, and by its end."""
     yield from search_events(old, new)
+    yield from backfill_events(old, new)
     yield from run_events(old, new)
     yield from workflow_events(old, new)

@@ -137,7 +137,7 @@ class RecommendationGenerated(_OfFilm):
 
 
 class ReviewsCollected(_OfFilm):
-    """A search has stored reviews that were not known before; once for all its sources."""
+    """A search or a backfill that has ended stored reviews of a film that were not known before."""
 
     new: int = Field(ge=1, description="How many.")
     sources: dict[str, int] = Field(description="How many from each source that had any.")
@@ -186,11 +186,20 @@ class TweetPipelineCompleted(_OfWorkflow):
     )
 
 
-class WorkflowFailed(_OfWorkflow):
-    """An execution has ended without a result."""
-
+class _WithoutResult(_OfWorkflow):
     kind: str = Field(description="movie_search, tweet_pipeline, review_backfill.")
     trigger: str = Field(default="", description="What started it: api, event, schedule, rerun.")
+
+
+class WorkflowCanceled(_WithoutResult):
+    """An execution was stopped on request, before it had a result."""
+
+    message: str = Field(default="", description="Who or what stopped it, in words.")
+
+
+class WorkflowFailed(_WithoutResult):
+    """An execution has ended without a result."""
+
     error: str = Field(description="The error's name.")
     message: str = Field(default="", description="What went wrong, in words.")
 
@@ -218,6 +227,7 @@ EVENTS: Mapping[str, type[DomainEvent]] = {
         PostNeedsHuman,
         TweetPipelineCompleted,
         WorkflowFailed,
+        WorkflowCanceled,
         BudgetThreshold,
     )
 }

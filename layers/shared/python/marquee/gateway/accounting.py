@@ -136,7 +136,10 @@ class HourlyCounters:
         return cls(given.require("gateway_table"))
 
     def add(self, part: str, at: datetime, counters: Counters) -> None:
-        """Add to the counters of that hour, in one write; raises what boto3 raises."""
+        """Add to the counters of that hour, in one write; raises what boto3 raises.
+
+        A write whose answer was lost is sent again by boto3, and then counted twice.
+        """
         hour = hour_of(at)
         names = {f"#{number}": "|".join(name) for number, name in enumerate(counters)}
         values = {f":{number}": value for number, value in enumerate(counters.values())}

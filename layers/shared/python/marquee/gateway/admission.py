@@ -18,7 +18,7 @@ booked at all (`quota.BOOKED`); a reservation two of each, where a call has a pr
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -39,7 +39,7 @@ from marquee.gateway.callers import Caller, current_caller
 from marquee.gateway.quota import APP, Policies, Policy, Quota
 from marquee.gateway.rows import DynamoRows, Rows
 from marquee.gateway.spend import Cap, Spend, Threshold, read_caps
-from marquee.observability import gauge, logger
+from marquee.observability import emit, gauge, logger
 from marquee.settings import Settings, settings
 
 IN_REACH = timedelta(seconds=10)
@@ -94,23 +94,23 @@ class Gate:
     ) -> Iterator[Call]:
         """See `admitted` below."""
         at = self.clock()
-        breakers = Breakers(self.rows)
-        passed = breakers.ask(provider, endpoint, now=at)
-        if not passed.allowed:
-            raise BreakerOpen(
-                passed.reason, provider=provider, endpoint=endpoint, at=passed.retry_at
-            )
         policy = self.policies.booked(provider, endpoint, credential)
         holder = caller.next_holder(provider, endpoint)
         # An attempt that died may have been in its call: the next one pays for itself.
         payer = f"{holder}/{uuid4().hex}"
-        self._reserve(provider, endpoint, most_usd, payer, at)
-        if policy:
+        with ExitStack() as undo:  # whoever is refused further on keeps nothing from others
             try:
-                self._begin(policy, endpoint, holder, within if caller.can_wait else NOT_AT_ALL, at)
-            except BaseException:
-                self._settle(payer, most_usd, 0.0)
+                passed = self._ask(provider, endpoint, at)
+                undo.callback(self._hand_back, provider, endpoint, passed)
+                self._reserve(provider, endpoint, most_usd, payer, at)
+            except (BreakerOpen, SpendRefused):
+                if policy and caller.can_wait:
+                    self._give_back(policy, holder)
                 raise
+            undo.callback(self._settle, payer, most_usd, 0.0)
+            if policy:
+                self._begin(policy, endpoint, holder, within if caller.can_wait else NOT_AT_ALL, at)
+            undo.pop_all()
         call = Call()
         try:
             yield call
@@ -120,6 +120,22 @@ class Gate:
         finally:
             self._settle(payer, most_usd, _cost(call, most_usd))
             self._learn(provider, endpoint, policy, passed, call)
+
+    def _ask(self, provider: str, endpoint: str, at: datetime) -> Pass:
+        passed = Breakers(self.rows).ask(provider, endpoint, now=at)
+        if not passed.allowed:
+            raise BreakerOpen(
+                passed.reason, provider=provider, endpoint=endpoint, at=passed.retry_at
+            )
+        return passed
+
+    def _hand_back(self, provider: str, endpoint: str, passed: Pass) -> None:
+        with only_logged("that a probe was not sent"):
+            Breakers(self.rows).hand_back(provider, endpoint, passed, now=self.clock())
+
+    def _give_back(self, policy: Policy, holder: str) -> None:
+        with only_logged("that a slot is not needed"):
+            Quota(self.rows).give_back(policy, holder, now=self.clock())
 
     def _reserve(
         self, provider: str, endpoint: str, most_usd: float, payer: str, at: datetime
@@ -135,6 +151,12 @@ class Gate:
         self, policy: Policy, endpoint: str, holder: str, within: timedelta | None, at: datetime
     ) -> None:
         slot = Quota(self.rows).begin(policy, holder, now=at, within=within)
+        seconds = 0.0 if slot.begun else max(0.0, (slot.at - at).total_seconds())
+        emit(
+            {"SlotSeconds": [seconds], "QuotaLeft": [slot.left_percent]},
+            stage=self.stage,
+            Provider=policy.provider,
+        )
         if slot.booked:
             raise SlotAhead(provider=policy.provider, endpoint=endpoint, at=slot.at)
         if not slot.begun:
@@ -160,7 +182,7 @@ class Gate:
         with only_logged("how an upstream is"):
             opened = Breakers(self.rows).record(provider, endpoint, passed, call.error, now=at)
             if opened:
-                logger.error("breaker opened", provider=provider, endpoint=endpoint)
+                logger.error("an upstream is left alone", provider=provider, endpoint=endpoint)
                 gauge("BreakersOpened", 1, stage=self.stage)
 
     def _tell(self, thresholds: tuple[Threshold, ...]) -> None:

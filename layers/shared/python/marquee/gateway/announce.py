@@ -15,6 +15,5 @@ def budget_events(old: Item, new: Item) -> Iterator[DomainEvent]:
         # The same threshold as yesterday's is another one.
         if facts != old.get("reached", {}).get(name):
             said = Threshold.of(facts)
-            yield BudgetThreshold.about(
-                said.period, said.scope, str(said.percent), occurred_at=facts["at"], **vars(said)
-            )
+            subject = (said.period, said.scope, str(said.percent), f"{said.cap_usd:g}")
+            yield BudgetThreshold.about(*subject, occurred_at=facts["at"], **vars(said))

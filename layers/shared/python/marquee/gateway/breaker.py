@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from marquee.clock import written
 from marquee.errors import Misconfigured, StoreUnavailable, UpstreamTimeout, UpstreamUnavailable
 from marquee.gateway.rows import Item, Key, Rows, change, look
 from marquee.observability import logger
@@ -55,12 +56,12 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class Pass:
-    """Whether the call may be made; hand it back to `record` with what came of it."""
+    """Whether the call may be made; `record` is told what came of it, `hand_back` that none was."""
 
     allowed: bool
     reason: str = ""
     retry_at: datetime | None = None
-    """When the next probe goes, where the call is refused."""
+    """When the next probe goes, unless the breaker is closed."""
     probe: bool = False
     quiet: bool = False
     """There are no failures in the window: a success need not be recorded."""
@@ -172,9 +173,28 @@ class Breakers:
                 return None, _refusal(provider, endpoint, health)
             probe_at = int(at.timestamp()) + self._sensitivity.interval_seconds
             probing = replace(health, probing=True, probe_at=probe_at)
-            return probing.item(at), Pass(True, probe=True)
+            next_at = datetime.fromtimestamp(probe_at, UTC)
+            return probing.item(at), Pass(True, probe=True, retry_at=next_at)
 
         return change(self._rows, key, decide, now=now).result
+
+    def hand_back(self, provider: str, endpoint: str, given: Pass, *, now: datetime) -> None:
+        """The call that was let through is not made: if it was the probe, the next one is it.
+
+        Raises StoreUnavailable: then the next probe goes when its interval has passed.
+        """
+        if not given.probe or given.retry_at is None:
+            return
+        own = int(given.retry_at.timestamp())
+
+        def decide(item: Item, at: datetime) -> tuple[Item | None, None]:
+            health = Health.of(item, at, self._sensitivity)
+            if not health.probing or health.probe_at != own:
+                return None, None
+            handed_back = replace(health, probing=False, probe_at=int(at.timestamp()))
+            return handed_back.item(at), None
+
+        change(self._rows, key_of(provider, endpoint), decide, now=now)
 
     def record(
         self,
@@ -185,7 +205,8 @@ class Breakers:
         *,
         now: datetime,
     ) -> bool:
-        """What came of the call that was let through; True where the breaker has opened by it.
+        """What came of the call that was let through; True where it opened the breaker, or was the
+        probe that found it as sick as before.
 
         A count that can not be stored is lost, never the answer that it is about.
         """
@@ -199,7 +220,7 @@ class Breakers:
                 if not given.probe:
                     return None, False
                 health = replace(health, probing=False) if failed else Health()
-                return health.item(at), False
+                return health.item(at), failed
             if not failed and not any(health.failures.values()):
                 return None, False
             after = health.with_call(at, self._sensitivity, failed=failed)
@@ -238,5 +259,5 @@ def _refusal(provider: str, endpoint: str, health: Health) -> Pass:
     since, probe_at = (
         datetime.fromtimestamp(seconds, UTC) for seconds in (health.opened_at, health.probe_at)
     )
-    reason = f"{provider} {endpoint} has failed since {since:%H:%M:%S}; the next probe goes at"
-    return Pass(False, f"{reason} {probe_at:%H:%M:%S} UTC", retry_at=probe_at)
+    reason = f"{provider} {endpoint} has failed since {written(since)}; the next probe goes at"
+    return Pass(False, f"{reason} {written(probe_at)}", retry_at=probe_at)

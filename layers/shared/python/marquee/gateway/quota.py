@@ -11,8 +11,8 @@ policy's calls arrive, which holds against fixed windows of any phase and agains
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from math import ceil, inf
@@ -186,6 +186,8 @@ class Slot:
     at: datetime
     begun: bool = False
     booked: bool = False
+    left_percent: float = field(default=0.0, compare=False)
+    """Of the policy's calls, how many may still begin now, with nobody waiting."""
 
 
 @dataclass(frozen=True)
@@ -306,6 +308,11 @@ class Ledger:
         """Its slot is free for whoever books next; those who wait sleep, and keep theirs."""
         return replace(self, queue=tuple(e for e in self.queue if e.holder != holder))
 
+    def without_any_of(self, workflow_id: str) -> "Ledger":
+        """The same of every slot that the execution's steps hold."""
+        own = f"{workflow_id}/"
+        return replace(self, queue=tuple(e for e in self.queue if not e.holder.startswith(own)))
+
     def without_lapsed(self, now: int) -> "Ledger":
         """Who has not come for its slot will not: it may have been killed."""
         return replace(self, queue=tuple(e for e in self.queue if e.at + PATIENCE_SECONDS >= now))
@@ -391,6 +398,19 @@ class Ledger:
             return self
         return replace(self, ceiling=ceiling, reset=resets_at).put_off(now)
 
+    def used(self, now: int) -> int:
+        """Calls begun within the window."""
+        return sum(begun > now - self.seconds for begun in self.begun)
+
+    def left(self, now: int) -> int:
+        """Calls that may begin now, with nobody waiting."""
+        left = self.calls - self.used(now)
+        return min(left, max(0, self.ceiling - self.count)) if now <= self.reset else left
+
+    def left_percent(self, now: int) -> float:
+        """The same of all calls."""
+        return 100 * self.left(now) / self.calls
+
     def most_until(self, seconds: int) -> int:
         """The most calls that this policy itself lets begin in so many seconds from now."""
         return self.calls * (seconds // self.seconds + 1)
@@ -438,28 +458,6 @@ class Quota:
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
-    def book(
-        self, policy: Policy, holder: str, *, now: datetime, within: timedelta | None = None
-    ) -> Slot:
-        """A slot for the holder: the one that it has, or an earlier one where that has become free.
-
-        With ``within``, one that is further away is not booked.
-        """
-
-        def decide(item: Item, at: datetime) -> tuple[Item | None, Slot]:
-            ledger, tick = _opened(item, policy, at)
-            own = ledger.of_holder(holder)
-            if own and own.at <= tick:
-                return None, _slot(own.at, booked=True)
-            found = _found(ledger, holder, tick)
-            if own and own.at <= found:
-                return None, _slot(own.at, booked=True)
-            if _too_far(found, tick, within, ledger):
-                return None, _slot(found)
-            return _stored(ledger.booked(holder, found), item, at), _slot(found, booked=True)
-
-        return change(self._rows, policy.key, decide, now=now).result
-
     def begin(
         self, policy: Policy, holder: str, *, now: datetime, within: timedelta | None = None
     ) -> Slot:
@@ -476,14 +474,17 @@ class Quota:
             if found == tick:
                 found = ledger.may_begin_at(tick)
             if found == tick:
-                return _stored(ledger.with_begun(holder, tick), item, at), _slot(tick, begun=True)
+                ledger = ledger.with_begun(holder, tick)
+                slot = _slot(tick, ledger.left_percent(tick), begun=True)
+                return _stored(ledger, item, at), slot
+            left = ledger.left_percent(tick)
             if own and own.at == found:
-                return None, _slot(found, booked=True)
+                return None, _slot(found, left, booked=True)
             if not own and _too_far(found, tick, within, ledger):
-                return None, _slot(found)
+                return None, _slot(found, left)
             ledger = ledger.booked(holder, found).put_off(tick)
             after = ledger.of_holder(holder)
-            return _stored(ledger, item, at), _slot(after.at if after else found, booked=True)
+            return _stored(ledger, item, at), _slot(after.at if after else found, left, booked=True)
 
         changed = change(self._rows, policy.key, decide, now=now)
         slot = changed.result
@@ -497,21 +498,26 @@ class Quota:
         def decide(item: Item, at: datetime) -> tuple[Item | None, Slot]:
             ledger, tick = _opened(item, policy, at)
             moved = ledger.moved(_tick(slot.at), tick)
-            return _stored(moved, item, at), _slot(tick, begun=True)
+            return _stored(moved, item, at), _slot(tick, slot.left_percent, begun=True)
 
         return change(self._rows, policy.key, decide, now=now)
 
     def give_back(self, policy: Policy, holder: str, *, now: datetime) -> None:
         """Free a slot that the holder will not use; nothing where it has none, or has begun.
 
-        Whoever books next gets it, or asks again for its own; those who wait keep theirs.
+        Whoever books next gets it; those who wait keep theirs.
         """
+        self._free(policy, lambda ledger: ledger.without(holder), now)
 
+    def give_back_all(self, policy: Policy, workflow_id: str, *, now: datetime) -> None:
+        """The same for every slot that the steps of an execution hold, which has ended."""
+        self._free(policy, lambda ledger: ledger.without_any_of(workflow_id), now)
+
+    def _free(self, policy: Policy, freed: Callable[[Ledger], Ledger], now: datetime) -> None:
         def decide(item: Item, at: datetime) -> tuple[Item | None, None]:
             ledger, _ = _opened(item, policy, at)
-            if ledger.of_holder(holder) is None:
-                return None, None
-            return _stored(ledger.without(holder), item, at), None
+            after = freed(ledger)
+            return (None if after == ledger else _stored(after, item, at)), None
 
         change(self._rows, policy.key, decide, now=now)
 
@@ -558,19 +564,15 @@ class Quota:
 def viewed(item: Item, policy: Policy, at: datetime) -> View:
     """The quota of which ``item`` is the row, empty where there is none."""
     ledger, tick = _opened(item, policy, at)
-    used = sum(begun > tick - ledger.seconds for begun in ledger.begun)
-    left = ledger.calls - used
-    blocked = tick <= ledger.reset
-    if blocked:
-        left = min(left, max(0, ledger.ceiling - ledger.count))
+    left = ledger.left(tick)
     return View(
         ledger.calls,
         ledger.seconds,
-        used,
+        ledger.used(tick),
         left,
         len(ledger.queue),
-        _slot(ledger.earliest(tick)).at,
-        _slot(ledger.reset).at if blocked and left == 0 else None,
+        _moment_of(ledger.earliest(tick)),
+        _moment_of(ledger.reset) if tick <= ledger.reset and left == 0 else None,
     )
 
 
@@ -598,5 +600,9 @@ def _tick(at: datetime) -> int:
     return int(at.timestamp())
 
 
-def _slot(tick: int, *, begun: bool = False, booked: bool = False) -> Slot:
-    return Slot(datetime.fromtimestamp(tick, UTC), begun, booked)
+def _moment_of(tick: int) -> datetime:
+    return datetime.fromtimestamp(tick, UTC)
+
+
+def _slot(tick: int, left_percent: float, *, begun: bool = False, booked: bool = False) -> Slot:
+    return Slot(_moment_of(tick), begun, booked, left_percent)

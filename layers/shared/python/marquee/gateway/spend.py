@@ -94,7 +94,7 @@ def _cap(part: str) -> Cap:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A cap of which so much is used up now, said once a period."""
+    """A cap of which so much is used up now, said once a period for each amount of it."""
 
     scope: str
     period: str
@@ -228,8 +228,11 @@ class Account:
     def with_reached(
         self, cap: Cap, percent: int, at: datetime
     ) -> tuple["Account", tuple[Threshold, ...]]:
-        """So much of the cap is used up; nothing more where that has been said."""
-        name = f"{cap.period} {cap.scope} {percent}"
+        """So much of the cap is used up; nothing more where that has been said.
+
+        A cap that was raised or lowered since is another one.
+        """
+        name = f"{cap.period} {cap.scope} {percent} {cap.micro}"
         if name in self.reached:
             return self, ()
         facts = {

@@ -1,4 +1,4 @@
-"""What the change of a search's record says to others."""
+"""What the changes of records of searches and backfills say to others."""
 
 from collections.abc import Iterator
 
@@ -15,6 +15,9 @@ from marquee.workflows.announce import PARTIAL, RUNNING, SUCCEEDED, has_ended
 KIND = "movie_search"
 """`marquee.movies.start.KIND`."""
 
+BACKFILL = "review_backfill"
+"""`marquee.movies.backfill.KIND`."""
+
 BY_EVENT = "event"
 """The trigger of a search that was asked for on the bus, where it need not be said again."""
 
@@ -30,9 +33,27 @@ def search_events(old: Item, new: Item) -> Iterator[DomainEvent]:
     if not old and new["status"] == RUNNING and new.get("input"):
         yield from _requested(new)
     elif has_ended(old, new) and new["status"] in (SUCCEEDED, PARTIAL):
-        yield from _completed(old, new, new["ended_at"])
+        yield from _completed(new, new["ended_at"])
     elif old.get("status") == PARTIAL and new["status"] == SUCCEEDED:
-        yield from _completed(old, new, new["backfilled_at"], "backfilled")
+        yield from _completed(new, new["backfilled_at"], "backfilled")
+
+
+def backfill_events(old: Item, new: Item) -> Iterator[DomainEvent]:
+    """The reviews that a run of the queue has stored, film by film, whoever waits for them."""
+    if new.get("kind") != BACKFILL or not has_ended(old, new):
+        return
+    for film in new.get("result", {}).get("films", ()):
+        if gained := film.get("sources"):
+            yield ReviewsCollected.about(
+                *(new["workflow_id"], str(film["tmdb_id"])),
+                occurred_at=new["ended_at"],
+                correlation_id=new["workflow_id"],
+                workflow_id=new["workflow_id"],
+                tmdb_id=film["tmdb_id"],
+                title=film["title"],
+                new=sum(gained.values()),
+                sources=gained,
+            )
 
 
 def _requested(record: Item) -> Iterator[DomainEvent]:
@@ -47,7 +68,8 @@ def _requested(record: Item) -> Iterator[DomainEvent]:
         )
 
 
-def _completed(old: Item, new: Item, at: str, *turn: str) -> Iterator[DomainEvent]:
+def _completed(new: Item, at: str, *turn: str) -> Iterator[DomainEvent]:
+    """What the search found itself, and its end; of a later ``turn`` the end alone."""
     result = new["result"]
     found, reports = result["found"], result.get("sources", ())
     subject, common = (
@@ -60,7 +82,8 @@ def _completed(old: Item, new: Item, at: str, *turn: str) -> Iterator[DomainEven
             "title": found.get("title"),
         },
     )
-    if gained := _gained(old.get("result", {}), result):
+    gained = {report["source"]: report["new"] for report in reports if report.get("new")}
+    if gained and not turn:
         yield ReviewsCollected.about(*subject, **common, new=sum(gained.values()), sources=gained)
     if not turn and (recommended := result.get("recommended_ids")):
         yield RecommendationGenerated.about(*subject, **common, recommended=recommended)
@@ -74,13 +97,3 @@ def _completed(old: Item, new: Item, at: str, *turn: str) -> Iterator[DomainEven
         sources={report["source"]: report["status"] for report in reports},
         backfilled=bool(turn),
     )
-
-
-def _gained(old: Item, new: Item) -> dict[str, int]:
-    """New reviews by source, those that the result before had counted apart."""
-    before = {report["source"]: report.get("new", 0) for report in old.get("sources", ())}
-    gained = {
-        report["source"]: report.get("new", 0) - before.get(report["source"], 0)
-        for report in new.get("sources", ())
-    }
-    return {source: number for source, number in gained.items() if number > 0}

@@ -248,6 +248,8 @@ class FilmOutcome(BaseModel):
     """Something went wrong, other than that it had to be put off."""
     new: int = 0
     """Reviews that were not known."""
+    sources: dict[str, int] = Field(default_factory=dict)
+    """How many of them from each source that had any."""
     completed: tuple[str, ...] = ()
     """The searches that lack nothing any more."""
 
@@ -450,13 +452,15 @@ class _Finishing:
             EntryState.GIVEN_UP: FilmState.GIVEN_UP,
         }
         reports = self._reports.get(entry.tmdb_id, {})
+        gained = {source: report.new for source, report in reports.items() if report.new}
         return FilmOutcome(
             tmdb_id=entry.tmdb_id,
             title=entry.title,
             state=states[entry.state],
             reason="" if entry.state is EntryState.DONE else entry.last_outcome,
             failed=failed,
-            new=sum(report.new for report in reports.values()),
+            new=sum(gained.values()),
+            sources=gained,
             completed=completed,
         )
 

@@ -295,6 +295,14 @@ class BackfillQueue:
         answer = self._table.query(**query)
         return [_entry(item) for item in answer["Items"]], answer.get("LastEvaluatedKey")
 
+    def length(self) -> int:
+        """How many films wait, or as many of them as one query reads (1 MB, some thousands)."""
+        waiting = Key("state").eq(EntryState.WAITING)
+        answer = self._table.query(
+            IndexName="by_turn", KeyConditionExpression=waiting, Select="COUNT"
+        )
+        return answer["Count"]
+
     def _swap(self, entry: Entry) -> Entry | None:
         """Store the entry where nobody has changed it since; None where someone came between."""
         stored = entry.model_copy(update={"version": entry.version + 1})

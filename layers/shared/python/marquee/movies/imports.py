@@ -28,7 +28,7 @@ from marquee.movies.catalog import Catalog
 from marquee.movies.find import title_keys
 from marquee.movies.models import Model, Movie, Review, ScoredReview
 from marquee.movies.review_store import ReviewStore, review_key
-from marquee.movies.reviews import CLOCK_SKEW, is_dated, new_reviews, scored
+from marquee.movies.reviews import CLOCK_SKEW, is_dated, new_reviews, older_keys, scored
 from marquee.movies.sources import moment
 from marquee.settings import DETAILS_FRESH_FOR, DETAILS_KEPT_FOR
 
@@ -169,7 +169,8 @@ def import_film(
     read, rejected = _read(reviews, film.tmdb_id, now)
     movie_stored = _keep_film(movie, catalog)
     known = store.newest(film.tmdb_id, consistent=True)
-    new = new_reviews(_unknown(read, known), known, store)
+    unknown = _unknown(read, known)
+    new = new_reviews(unknown, known, older_keys(unknown, known, store))
     written = store.put(scored(review, now) for review in new)
     places = {review_key(review): index for index, review in reversed(read.items())}
     invalid = [

@@ -26,6 +26,7 @@ from botocore.exceptions import ClientError
 from pydantic import ConfigDict
 
 from marquee.aws import STORE_ERRORS, client, table, to_item
+from marquee.errors import StoreUnavailable
 from marquee.movies.models import Label, Model, Review, ScoredReview, SetAside
 from marquee.movies.near_duplicates import fingerprint
 from marquee.settings import SET_ASIDE_KEPT_FOR, Settings
@@ -153,7 +154,10 @@ class ReviewStore:
         return [SetAside.model_validate(item) for item in items], next_key
 
     def stored_keys(self, reviews: Collection[Review]) -> set[str]:
-        """The keys of those ``reviews`` that are stored, however old; one film's at a time."""
+        """The keys of those ``reviews`` that are stored, however old; one film's at a time.
+
+        Raises StoreUnavailable where the table stays throttled, or what boto3 raises.
+        """
         stored: set[str] = set()
         keys = {review_key(r): {"pk": f"MOVIE#{r.tmdb_id}", "sk": review_key(r)} for r in reviews}
         for chunk in batched(keys.values(), _GETS_AT_ONCE, strict=False):
@@ -164,6 +168,9 @@ class ReviewStore:
                 asked = answer["UnprocessedKeys"]
                 if not asked:
                     break
+            else:
+                times = f"throttled {1 + _RESENDS} times in a row"
+                raise StoreUnavailable(f"{self._table.name}: {times}")
         return stored
 
     def put(self, records: Iterable[Record]) -> Written:

@@ -1,6 +1,6 @@
 """CollectReviews: take what one source says about a film, score it, and store each review once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from marquee.aws import STORE_ERRORS
+from marquee.clock import written
 from marquee.errors import (
     BreakerOpen,
     CredentialsRefused,
@@ -17,6 +18,7 @@ from marquee.errors import (
     NotFound,
     RateLimited,
     SpendRefused,
+    StoreUnavailable,
     UpstreamError,
     UpstreamNotFound,
     UpstreamRefused,
@@ -77,7 +79,7 @@ def collect_reviews(
 
     In the report ``fetched`` is the sum of new, duplicates, irrelevant, set_aside and parked.
     Raises what may have passed a few seconds later (a timeout, a 5xx, a rate limit that does not
-    say that it lasts, DynamoDB refusing to be read, SQS), SlotAhead, and NotFound for a film that
+    say that it lasts, DynamoDB refusing before that, SQS), SlotAhead, and NotFound for a film that
     is not stored.
     """
     movie = catalog.movie(request.tmdb_id)
@@ -100,8 +102,14 @@ def collect_reviews(
     aside = [_unreadable(request, found, now) for found in collected.unreadable]
     aside += [_misdated(review, now) for review in collected.reviews if not is_dated(review, now)]
     dated = [review for review in collected.reviews if is_dated(review, now)]
-    new = new_reviews(dated, known, store)
-    kept = _keep([*(scored(review, now) for review in new), *aside], store, now)
+    try:
+        new = new_reviews(dated, known, older_keys(dated, known, store))
+        kept = _keep([*(scored(review, now) for review in new), *aside], store, now)
+    except (StoreUnavailable, *STORE_ERRORS) as error:
+        # Which of them are stored is not known, and they may have been paid for: from the queue
+        # each is stored over itself.
+        new = new_reviews(dated, known)
+        kept = _Kept(0, 0, (*(scored(review, now) for review in new), *aside), str(error))
     parked.park(kept.refused)
     problems = [collected.problem] if collected.problem else []
     if kept.refused:
@@ -182,15 +190,25 @@ def _rejected(record: Record, reason: str, now: datetime) -> SetAside:
     )
 
 
+def older_keys(reviews: Iterable[Review], known: Sequence[Review], store: ReviewStore) -> set[str]:
+    """The keys of the reviews that are stored and not among ``known``, the newest of their film.
+
+    TMDB's reviews are old. Raises what `ReviewStore.stored_keys` raises.
+    """
+    if len(known) < NEWEST_REVIEWS:
+        return set()
+    newest = {review_key(review) for review in known}
+    return store.stored_keys([review for review in reviews if review_key(review) not in newest])
+
+
 def new_reviews(
-    reviews: Sequence[Review], known: Sequence[Review], store: ReviewStore
+    reviews: Iterable[Review], known: Sequence[Review], older: Collection[str] = ()
 ) -> list[Review]:
-    """The reviews that are not stored and say nothing that is, the earliest of equals."""
-    stored = {review_key(review) for review in known}
-    if len(known) == NEWEST_REVIEWS:
-        # There may be older ones than were read, and TMDB's reviews are old.
-        unseen = [review for review in reviews if review_key(review) not in stored]
-        stored |= store.stored_keys(unseen)
+    """The reviews that are not stored and say nothing that is, the earliest of equals.
+
+    Stored are those ``known``, and those with the keys ``older``.
+    """
+    stored = {*(review_key(review) for review in known), *older}
     seen = SeenTexts(review.text for review in known)
     new: dict[str, Review] = {}
     for review in sorted(reviews, key=review_key):
@@ -240,7 +258,7 @@ def _move_cursor(request: CollectReviewsInput, cursor: str, store: ReviewStore) 
 def _deferred(
     request: CollectReviewsInput, error: UpstreamError, at: datetime | None
 ) -> SourceReport:
-    until = f", deferred until {at:%H:%M:%S} UTC" if at else ""
+    until = f", deferred until {written(at)}" if at else ""
     report = _report(request, SourceStatus.DEFERRED, reason=f"{error}{until}")
     return report.model_copy(update={"deferred_until": at})
 

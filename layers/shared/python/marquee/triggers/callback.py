@@ -1,9 +1,11 @@
-"""One POST to a callback: resolved once, checked, connected by address, ten seconds in all.
+"""One POST to a callback: resolved once, checked, connected by address, within ten seconds.
 
 The client is our own because none lets its caller check an address and then connect to just that
 one, nor bound the whole of a call: an answer that trickles in byte by byte never runs into a
-timeout for each read. h11 does the HTTP, the standard library TLS. Of the answer only its status
-counts; its body is neither read nor kept, so that nobody reads our network through us.
+timeout for each read. Only resolving the name cannot be cut short: it ends when the system's
+resolver gives up; where that took longer than ten seconds, nobody is called. h11 does the HTTP, the
+standard library TLS. Of the answer only its status counts; its body is neither read nor kept, so
+that nobody reads our network through us.
 """
 
 import socket
@@ -29,7 +31,7 @@ from marquee.triggers.addresses import (
 )
 
 TIMEOUT_SECONDS = 10.0
-"""From the name to the status, all included."""
+"""From the name to the status; what takes longer to resolve is not called."""
 
 CONNECT_SECONDS = 3.0
 """For each address of a host: the first may be one that nobody answers at."""

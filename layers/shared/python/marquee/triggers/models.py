@@ -52,8 +52,8 @@ class Attempt(BaseModel):
     """Empty where it was delivered."""
 
 
-class Delivery(BaseModel):
-    """One event on its way to one callback; the same two are always the same delivery."""
+class ListedDelivery(BaseModel):
+    """A delivery as the history lists it: all but the body that is sent."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -65,8 +65,6 @@ class Delivery(BaseModel):
     event_type: str
     correlation_id: str
     """The workflow that the event is about, else the event."""
-    payload: str
-    """The body that is sent, byte for byte the same at every attempt."""
     is_test: bool = False
     """Tried once, whether the trigger is enabled or not, and not held against it."""
     matched_at: Moment
@@ -79,5 +77,12 @@ class Delivery(BaseModel):
     """Attempts of this round: it begins when the delivery does, and when it is sent again."""
     attempts: tuple[Attempt, ...] = ()
     """Those whose end is known, the last ones."""
+
+
+class Delivery(ListedDelivery):
+    """One event on its way to one callback; the same two are always the same delivery."""
+
+    payload: str
+    """The body that is sent, byte for byte the same at every attempt."""
     version: int = 0
     """0: not stored yet."""

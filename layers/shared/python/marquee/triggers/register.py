@@ -174,10 +174,17 @@ def redeliver_failed(
             trigger_id=trigger_id,
             statuses=[DeliveryStatus.FAILED],
         )
-        for delivery in failed:
+        for listed in failed:
             if not has_time():
                 return sent, True
-            if not delivery.is_test and _send_again(delivery, store, queue, now):
+            if listed.is_test:
+                continue
+            delivery = store.delivery(listed.delivery_id)
+            if (
+                delivery
+                and delivery.status is DeliveryStatus.FAILED
+                and _send_again(delivery, store, queue, now)
+            ):
                 sent += 1
         if before is None:
             return sent, False

@@ -3,6 +3,7 @@
 A trigger is the row ``TRIGGERS`` / its id, which begins with the event type: one query reads all
 of a type. A delivery is the row ``DELIVERY#<id>`` / ``DELIVERY``; it expires. Two indexes list
 deliveries, the newest first: ``by_status`` over all triggers, ``by_trigger_and_status`` of one.
+They leave out the payload, which may be a thousand times as long as the rest.
 """
 
 import json
@@ -16,7 +17,7 @@ from botocore.exceptions import ClientError
 from marquee.aws import from_item, table, to_item
 from marquee.settings import WEBHOOK_HISTORY_KEPT_FOR as KEPT_FOR
 from marquee.settings import Settings
-from marquee.triggers.models import Delivery, DeliveryStatus, Trigger
+from marquee.triggers.models import Delivery, DeliveryStatus, ListedDelivery, Trigger
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -118,24 +119,36 @@ class TriggerStore:
         before: str | None = None,
         trigger_id: str | None = None,
         statuses: Iterable[DeliveryStatus] = tuple(DeliveryStatus),
-    ) -> tuple[list[Delivery], str | None]:
+    ) -> tuple[list[ListedDelivery], str | None]:
         """Deliveries, the newest first, from before the place ``before``; the next such place."""
         found: dict[str, Any] = {}
         for status in statuses:
             listed = f"{trigger_id}#{status}" if trigger_id else str(status)
             index = "by_trigger_and_status" if trigger_id else "by_status"
             key = Key("trigger_status" if trigger_id else "status").eq(listed)
-            answer = self._table.query(
-                IndexName=index,
-                KeyConditionExpression=key & Key("place").lt(before) if before else key,
-                ScanIndexForward=False,
-                Limit=limit + 1,
-            )
-            found |= {str(item["place"]): item for item in answer["Items"]}
+            items = self._newest(index, key & Key("place").lt(before) if before else key, limit + 1)
+            found |= {str(item["place"]): item for item in items}
         places = sorted(found, reverse=True)
         page = places[:limit]
         more = page[-1] if len(places) > limit else None
-        return [_delivery(found[place]) for place in page], more
+        return [ListedDelivery.model_validate(from_item(found[place])) for place in page], more
+
+    def _newest(self, index: str, condition: Any, most: int) -> list[Any]:
+        """The first so many items, whatever DynamoDB answers at once: 1 MB at most."""
+        items: list[Any] = []
+        start: dict[str, Any] = {}
+        while True:
+            answer = self._table.query(
+                IndexName=index,
+                KeyConditionExpression=condition,
+                ScanIndexForward=False,
+                Limit=most - len(items),
+                **start,
+            )
+            items += answer["Items"]
+            if len(items) == most or "LastEvaluatedKey" not in answer:
+                return items
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def _page_of_triggers(
         self, condition: Any, after: str | None, **options: Any

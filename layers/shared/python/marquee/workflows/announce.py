@@ -7,27 +7,31 @@ together.
 
 from collections.abc import Iterator
 
-from marquee.events.models import DomainEvent, WorkflowFailed
+from marquee.events.models import DomainEvent, WorkflowCanceled, WorkflowFailed
 from marquee.events.outbox import Item
 
-RUNNING, SUCCEEDED, PARTIAL, FAILED = "RUNNING", "SUCCEEDED", "PARTIAL", "FAILED"
+RUNNING, SUCCEEDED, PARTIAL = "RUNNING", "SUCCEEDED", "PARTIAL"
+FAILED, CANCELED = "FAILED", "CANCELED"
 """Of `marquee.workflows.record.Status`."""
 
 
 def workflow_events(old: Item, new: Item) -> Iterator[DomainEvent]:
     """The end of an execution without a result, whoever wrote it down."""
-    if has_ended(old, new) and new["status"] == FAILED:
-        error = new.get("error", {})
-        yield WorkflowFailed.about(
-            new["workflow_id"],
-            occurred_at=new["ended_at"],
-            correlation_id=new["workflow_id"],
-            workflow_id=new["workflow_id"],
-            kind=new["kind"],
-            trigger=new.get("trigger", ""),
-            error=error.get("name", "Unknown"),
-            message=error.get("message", ""),
-        )
+    if not has_ended(old, new) or new["status"] not in (FAILED, CANCELED):
+        return
+    error = new.get("error", {})
+    said = {
+        "occurred_at": new["ended_at"],
+        "correlation_id": new["workflow_id"],
+        "workflow_id": new["workflow_id"],
+        "kind": new["kind"],
+        "trigger": new.get("trigger", ""),
+        "message": error.get("message", ""),
+    }
+    if new["status"] == FAILED:
+        yield WorkflowFailed.about(new["workflow_id"], **said, error=error.get("name", "Unknown"))
+    else:
+        yield WorkflowCanceled.about(new["workflow_id"], **said)
 
 
 def has_ended(old: Item, new: Item) -> bool:

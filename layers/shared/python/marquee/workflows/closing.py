@@ -1,10 +1,12 @@
-"""Closing the records of executions that ended outside a step: timed out, aborted, or broken."""
+"""Closing what executions left behind that ended outside a step: timed out, aborted, or broken."""
 
 from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from marquee.aws import only_logged
+from marquee.gateway.slots import Slots
 from marquee.workflows.record import Status, StepError, WorkflowRecords, in_words
 
 _STATUS = {
@@ -33,8 +35,13 @@ class Closed(BaseModel):
     changed: bool
 
 
-def close_execution(ended: ExecutionEnded, records: WorkflowRecords, now: datetime) -> Closed:
-    """Give the record of an ended execution its end, where the workflow has not done so itself."""
+def close_execution(
+    ended: ExecutionEnded, records: WorkflowRecords, slots: Slots, now: datetime
+) -> Closed:
+    """Give the record of an ended execution its end, where the workflow has not done so itself.
+
+    The slots that it waited for are free for others; those that can not be freed lapse.
+    """
     status = _STATUS[ended.status]
     error = None
     if status is not Status.SUCCEEDED:
@@ -42,6 +49,8 @@ def close_execution(ended: ExecutionEnded, records: WorkflowRecords, now: dateti
         error = StepError(name=ended.error or f"States.{ended.status}", message=message)
     kind = _kind_of(ended.state_machine_arn)
     changed = records.close(ended.name, kind, status, now=now, error=error)
+    with only_logged("that slots are not needed"):
+        slots.give_back(ended.name, now=now)
     return Closed(workflow_id=ended.name, status=status, changed=changed)
 
 
