@@ -12,7 +12,7 @@ PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)
 PYTHON := $(shell for python in python3.13 $(wildcard $(PYENV)/versions/3.13*/bin/python3.13); do \
 	"$$python" -m ensurepip --version >/dev/null 2>&1 && command -v "$$python" && break; done)
 
-.PHONY: run test parts whole pages check bench lock clean help
+.PHONY: run test parts whole pages parts-then-pages check bench lock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -38,20 +38,29 @@ run: $(READY) ## start the laptop cloud, search a film, run the tweets: make run
 # Exit codes of a run that has nothing to do (3), or now waits for a person (5).
 NOTHING_WRONG = { status=$$?; [ $$status -eq 3 ] || [ $$status -eq 5 ] || exit $$status; }
 
+# Two at a time, for two cores: the tests on a laptop cloud mostly wait.
 test: check ## everything that CI runs
-	@$(MAKE) --no-print-directory --jobs 2 --keep-going parts whole
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going parts-then-pages whole
+
+parts-then-pages:
+	@$(MAKE) --no-print-directory parts; ended=$$?; $(MAKE) --no-print-directory pages && exit $$ended
 
 parts: $(READY) ## the tests without a laptop cloud
-	$(LAPTOP)/bin/pytest -q -n 2 --ignore tests/e2e --ignore tests/bench
+	$(LAPTOP)/bin/pytest -q -rs -n 2 --ignore tests/e2e --ignore tests/bench
+
+whole: $(READY) ## those on a laptop cloud
+	$(call on_a_cloud,tests/e2e --ignore tests/e2e/page)
+
+pages: $(READY) ## those that drive the page there in Debian's Chromium, where it is installed
+	$(call on_a_cloud,tests/e2e/page)
 
 # On a machine that is busy with the other tests one may come too late: what fails is tried once
 # more by itself, on a fresh cloud, and that counts.
-whole: $(READY) ## those on a laptop cloud, which mostly wait
-	$(WHOLE) || { echo 'Once more, by itself:' && $(WHOLE) --last-failed --last-failed-no-failures none; }
-WHOLE := $(LAPTOP)/bin/pytest -q -o cache_dir=.pytest_cache/whole --ignore tests/e2e/page tests/e2e
-
-pages: $(READY) ## drive the page in Debian's Chromium, where it is installed
-	$(LAPTOP)/bin/pytest -q -rs tests/e2e/page
+define on_a_cloud
+@tests() { $(LAPTOP)/bin/pytest -q -rs -o cache_dir=.pytest_cache/$@ $(1) "$$@"; }; \
+  tests || { [ $$? -eq 1 ] && echo 'Once more, by itself:' && \
+  tests --last-failed --last-failed-no-failures none; }
+endef
 
 check: $(READY) ## lint, format and types
 	$(LAPTOP)/bin/ruff check .
