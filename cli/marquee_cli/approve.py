@@ -204,7 +204,11 @@ def _went(approval: Approval, taken: Approval, now: datetime) -> str:
     waits = approval.state is ApprovalState.WAITING and (
         approval.expires_at is None or approval.expires_at > now
     )
-    goes = "the run that waits posts it" if waits else "the next run posts it"
+    goes = (
+        "the run that waits posts it once all that it asks is decided or too late"
+        if waits
+        else "the next run posts it"
+    )
     return f"Approved: {goes}."
 
 

@@ -124,7 +124,8 @@ def settle(
     reject: bool,
     reason: str,
 ) -> None:
-    """Decide about the post of TWEET_ID by ACCOUNT that NEEDS_HUMAN, or that X refused."""
+    """Decide about the post of TWEET_ID by ACCOUNT that NEEDS_HUMAN, that X refused, or that
+    is not sent yet and must not be (--reject)."""
     found = {
         LedgerState.POSTED: post_id is not None,
         LedgerState.CLAIMED: send,

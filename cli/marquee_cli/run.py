@@ -446,7 +446,11 @@ def rerun(
 @click.argument("workflow_id")
 @speaks_to_an_api
 def cancel(client: Client, workflow_id: str) -> None:
-    """End the execution WORKFLOW_ID now. A post on its way is looked up by the sweep."""
+    """End the execution WORKFLOW_ID now.
+
+    A post on its way is looked up by the sweep, and one that is claimed is sent by it: `marquee
+    settle ACCOUNT TWEET --reject` stops that one.
+    """
     client.cancel(workflow_id)
     click.echo(plain(f"Canceled {workflow_id}."))
 

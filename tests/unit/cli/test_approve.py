@@ -187,7 +187,7 @@ def test_an_approval_is_sent_and_what_it_sets_going_is_said() -> None:
     count, sent, said = decided(Scripted(["approve"]), taken("APPROVED"))
     seen = approval().proposed
     assert (count, sent) == (1, [(PATH, {"decision": "approve", "by": "asha", "seen": seen})])
-    assert "Approved: the run that waits posts it." in said
+    assert "Approved: the run that waits posts it once all that it asks is decided" in said
 
 
 def test_of_a_held_tweet_the_next_run_posts_it() -> None:

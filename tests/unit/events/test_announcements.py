@@ -418,12 +418,14 @@ def test_a_replay_reaches_no_further_back_than_deliveries_are_remembered() -> No
 # The template
 
 
-def test_a_mail_is_sent_of_what_a_run_waits_for_and_of_nothing_else(listeners: Listeners) -> None:
+def test_a_mail_is_sent_of_all_that_waits_for_a_word_and_of_nothing_else(
+    listeners: Listeners,
+) -> None:
     entry = {"EventBusName": listeners.settings.event_bus, "DetailType": "ApprovalRequested"}
     for source, state in ((SOURCE, "WAITING"), (SOURCE, "HELD"), ("a.shop", "WAITING")):
         detail = json.dumps({"state": state})
         aws.client("events").put_events(Entries=[entry | {"Source": source, "Detail": detail}])
-    assert [event["detail"]["state"] for event in listeners.heard("mail")] == ["WAITING"]
+    assert [event["detail"]["state"] for event in listeners.heard("mail")] == ["WAITING", "HELD"]
     listeners.heard()
 
 

@@ -55,10 +55,17 @@ def polished(**fields: Any) -> Tweet:
     return a_tweet(**{**facts, **fields})
 
 
-def requested(rows: Rows, tweet: Tweet, tasks: FakeTasks | None = None) -> None:
+def requested(
+    rows: Rows,
+    tweet: Tweet,
+    tasks: FakeTasks | None = None,
+    *,
+    workflow_id: str = WORKFLOW,
+    token: str = TOKEN,
+) -> None:
     """Ask about the tweet."""
     request = RequestApprovalInput(
-        workflow_id=WORKFLOW, tweet_id=tweet.tweet_id, task_token=SecretStr(TOKEN)
+        workflow_id=workflow_id, tweet_id=tweet.tweet_id, task_token=SecretStr(token)
     )
     run = a_run(account=tweet.account, mode=Mode.APPROVE, approval_seconds=3600)
     request_approval(request, run, Approvals(rows), RULES, tasks or FakeTasks(), now=NOW)
@@ -289,6 +296,17 @@ def test_asking_again_asks_once(rows: Rows) -> None:
     assert len(tasks.told) == 1
 
 
+def test_a_run_that_asks_what_another_one_waits_for_lets_that_one_go_on_without(rows: Rows) -> None:
+    stored(rows, polished())
+    requested(rows, polished())
+    tasks = FakeTasks()
+    requested(rows, polished(), tasks, workflow_id="tweet_pipeline-other", token="another")
+    [(token, output)] = tasks.told
+    assert (token, output["approved"]) == (TOKEN, False)
+    decided(rows, Verb.APPROVE, tasks)
+    assert [(token, output["approved"]) for token, output in tasks.told[1:]] == [("another", True)]
+
+
 @pytest.mark.parametrize("status", [Status.APPROVED, Status.SKIPPED])
 def test_what_another_run_settled_is_not_decided_and_its_approval_closes(
     rows: Rows, status: Status
@@ -442,7 +460,7 @@ def test_what_is_decided_is_not_asked_again_by_one_who_did_not_see_the_decision(
     seen = Approvals(rows).get(OWN, a_tweet().tweet_id)
     assert seen
     decided(rows, Verb.APPROVE)
-    assert not Approvals(rows).wait(seen, SecretStr(TOKEN))
+    assert not Approvals(rows).wait(seen, SecretStr(TOKEN), FakeTasks())
     after = Approvals(rows).get(OWN, a_tweet().tweet_id)
     assert after
     assert after.state is ApprovalState.APPROVED

@@ -128,10 +128,11 @@ def test_no_single_fault_doubles_or_loses_a_post() -> None:
     assert sum(endings.values()) // 3 == SINGLE_FAULTS
 
 
-def test_no_two_faults_double_or_lose_a_post() -> None:
+@pytest.mark.parametrize("skew", [BEHIND, AHEAD], ids=["X behind", "X ahead"])
+def test_no_two_faults_double_or_lose_a_post(skew: timedelta) -> None:
     """X neither refuses duplicates here nor shows posts soon: the ledger stands alone."""
     endings: Counter[LedgerState] = Counter()
-    world_with = partial(World, skew=BEHIND, lag=LONGEST_LAG)
+    world_with = partial(World, skew=skew, lag=LONGEST_LAG)
     for first in single_faults(scripted(world_with(), TEXT)):
         effects = scripted(world_with(dict([first])), TEXT)
         for second in single_faults(effects, after=first[0]):

@@ -10,9 +10,9 @@ import pytest
 from moto import mock_aws
 
 from marquee.tweets.approval import Approvals, ApprovalState
-from marquee.tweets.finish import FinishRunInput, FinishRunOutput, finish_run
+from marquee.tweets.finish import MOST_TOLD, FinishRunInput, FinishRunOutput, finish_run
 from marquee.tweets.ledger import PostLedger
-from marquee.tweets.models import Status, TweetType
+from marquee.tweets.models import Change, Status, TweetType
 from marquee.tweets.posting import Created, NotSent, OwnPost, PostResult, Refused, Unknown
 from marquee.tweets.publish import PublishTweetInput, publish_tweet
 from marquee.tweets.rows import Rows
@@ -107,6 +107,20 @@ def test_every_outcome_is_told_with_its_reason_and_price(records: WorkflowRecord
     assert record.result["statuses"] == {"POSTED": 1, "REJECTED": 1, "SKIPPED": 1}
     assert record.result["posted_usd"] == 0.015
     assert record.result["balance"]["post_worthy"] == 2
+
+
+def test_a_record_of_very_many_tweets_holds_the_newest_and_counts_all(
+    records: WorkflowRecords,
+) -> None:
+    rows, ids = MemoryRows(), [str(number) for number in range(1000, 1420)]
+    for tweet_id in ids:
+        history = (Change(to=Status.SKIPPED, at=NOW, reason="\N{TELUGU LETTER A}" * 140),)
+        stored(rows, a_tweet(tweet_id=tweet_id, status=Status.SKIPPED, history=history))
+    output, record = finished(rows, records, tweet_ids=ids)
+    assert output.status is RunStatus.SUCCEEDED
+    assert output.counts == {"tweets": 420, "skipped": 420}
+    assert record.result["statuses"] == {"SKIPPED": 420}
+    assert [tweet["tweet_id"] for tweet in record.result["tweets"]] == ids[-MOST_TOLD:]
 
 
 @pytest.mark.parametrize(

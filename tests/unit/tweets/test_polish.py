@@ -32,6 +32,7 @@ from tests.unit.tweets.stage import (
     NOW,
     Clock,
     FakeModel,
+    FakeTasks,
     a_run,
     a_tweet,
     failing,
@@ -304,7 +305,7 @@ def waiting(rows: Rows, *, expires_at: datetime) -> Tweet:
         tweet, POLISHED, "why", some_policies(), posting_account=tweet.account, now=NOW
     )
     state = {"state": ApprovalState.WAITING, "workflow_id": "other", "expires_at": expires_at}
-    assert Approvals(rows).wait(question.model_copy(update=state), SecretStr("token"))
+    assert Approvals(rows).wait(question.model_copy(update=state), SecretStr("token"), FakeTasks())
     return tweet
 
 

@@ -25,6 +25,7 @@ from marquee.tweets.reconcile import (
     CLAIMED_IS_STUCK_AFTER,
     LOOK_BACK,
     MAX_TIMES_ABSENT,
+    SWEPT_AT_ONCE,
     Decision,
     ReconcilePostInput,
     Sweep,
@@ -275,6 +276,14 @@ def test_nobody_decides_while_a_machine_is_at_it(rows: Rows) -> None:
         decide(rows, LedgerState.CLAIMED)
 
 
+def test_what_is_not_sent_yet_is_stopped_by_a_human_and_by_no_sweep_sent(rows: Rows) -> None:
+    claimed(rows, text=TEXT)
+    assert decide(rows, LedgerState.REJECTED).state is LedgerState.REJECTED
+    assert status_of(rows) is Status.REJECTED
+    x = TimelineX()
+    assert (swept(rows, x, minutes=60).outcomes, x.sent) == ((), [])
+
+
 def test_what_x_refused_is_not_given_up_twice(rows: Rows) -> None:
     moved(rows, in_doubt(rows), LedgerState.REJECTED)
     with pytest.raises(Conflict, match="REJECTED already"):
@@ -347,6 +356,20 @@ def test_one_that_fails_does_not_stop_the_sweep_and_a_human_is_named(rows: Rows)
     assert done.needs_human == ("103",)
     [failure] = done.failed
     assert failure.startswith("101: UpstreamUnavailable")
+
+
+def test_a_timeline_that_cannot_be_read_is_tried_once_and_takes_no_turn_of_what_is_sent(
+    rows: Rows,
+) -> None:
+    for tweet_id in map(str, range(101, 101 + SWEPT_AT_ONCE)):
+        sending = moved(rows, claimed(rows, tweet_id=tweet_id, text=tweet_id), LedgerState.SENDING)
+        moved(rows, sending, LedgerState.UNKNOWN, sending_at=START)
+    claimed(rows, tweet_id="999", text="999")
+    x = TimelineX(fails=True)
+    done = swept(rows, x, minutes=60)
+    [failure] = done.failed
+    assert failure.startswith("101: UpstreamUnavailable")
+    assert x.sent == ["999"]
 
 
 def test_an_account_that_cannot_post_is_named_once_and_takes_no_turn_of_another(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -22,6 +23,7 @@ from marquee.tweets.schedules import (
     wanted_schedules,
 )
 from tests.support.state_machines import ACCOUNT, REGION
+from tests.support.templates import Template
 
 PREFIX = "marquee-run-"
 TARGET = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:start"
@@ -54,6 +56,13 @@ def a_file(schedule: str = "rate(6 hours)", name: str = "daily", **keys: str) ->
 def test_the_file_that_ships_has_one_schedule_for_the_default_account() -> None:
     [(name, schedule)] = shipped_schedules().schedules.items()
     assert (name, schedule.input.username, schedule.enabled) == ("daily", None, True)
+
+
+def test_the_schedule_that_ships_finds_no_run_that_still_waits_for_a_word() -> None:
+    [schedule] = shipped_schedules().schedules.values()
+    assert schedule.schedule == "cron(0 9 * * ? *)"
+    a_run = timedelta(seconds=Template.load().parameters["ApprovalSeconds"]) + timedelta(hours=1)
+    assert a_run < timedelta(days=1)
 
 
 @pytest.mark.parametrize(

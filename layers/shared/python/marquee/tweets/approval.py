@@ -301,10 +301,11 @@ class Approvals:
                 return True
         raise StoreUnavailable(f"holding {tweet_id}: lost {MAX_TURNS} turns in a row")
 
-    def wait(self, approval: Approval, token: SecretStr) -> bool:
+    def wait(self, approval: Approval, token: SecretStr, tasks: Tasks) -> bool:
         """Store what an execution waits for, with its token.
 
-        False where a row has changed, and where it is decided: it is not asked again.
+        Another execution that waited for the same goes on without it. False where a row has
+        changed, and where it is decided: it is not asked again.
         """
         current = self.get(approval.account, approval.tweet_id)
         if current and current.state not in OPEN_STATES:
@@ -318,11 +319,14 @@ class Approvals:
             "token": token.get_secret_value(),
             "version": (version or 0) + 1,
         }
-        return write(
+        stored = write(
             self.rows,
             _swap(_numbered(approval, current), current),
             Swap(In.TWEETS, approval.account, key, version, item),
         )
+        if stored and known and current and current.workflow_id != approval.workflow_id:
+            tasks.succeed(str(known["token"]), answer_of(approval))
+        return stored
 
     def settle(self, before: Approval, after: Approval, tweet: Tweet, changed: Tweet) -> bool:
         """Store a decision with what it makes of the tweet; False where either has changed."""
@@ -441,7 +445,7 @@ def request_approval(
                 "expires_at": now + timedelta(seconds=run.approval_seconds),
             }
         )
-        if approvals.wait(approval, request.task_token):
+        if approvals.wait(approval, request.task_token, tasks):
             return ApprovalRequested(tweet_id=tweet.tweet_id, state=approval.state)
     raise StoreUnavailable(f"asking about {request.tweet_id}: lost {MAX_TURNS} turns in a row")
 

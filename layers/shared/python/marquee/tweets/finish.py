@@ -18,6 +18,9 @@ from marquee.workflows.problems import Problem, listed
 from marquee.workflows.record import Status as RunStatus
 from marquee.workflows.record import WorkflowRecords
 
+MOST_TOLD = 200
+"""Tweets in a record, each about 1 KB: an item of DynamoDB is 400 KB at most."""
+
 
 class FinishRunInput(BaseModel):
     """What the run took up, and what failed on its way."""
@@ -56,6 +59,7 @@ class RunSummary(Model):
     posting_account: str
     mode: Mode
     tweets: tuple[TweetOutcome, ...] = ()
+    """The newest ``MOST_TOLD`` of them; ``statuses`` counts all."""
     statuses: dict[str, int] = Field(default_factory=dict)
     posted_usd: float = 0.0
     balance: dict[str, Any] = Field(default_factory=dict)
@@ -119,6 +123,8 @@ def finish_run(
         *filter(None, map(_shortfall, entries.values())),
         *account.faults,
     )
+    if len(missing) > MOST_TOLD:
+        missing = (*missing[:MOST_TOLD], f"and {len(missing) - MOST_TOLD} more")
     error = None
     if request.problems and not tweets:
         status, error = RunStatus.FAILED, request.problems[0].error.as_step_error()
@@ -131,7 +137,7 @@ def finish_run(
         account=run.account,
         posting_account=run.posting_account,
         mode=run.mode,
-        tweets=outcomes,
+        tweets=outcomes[-MOST_TOLD:],
         statuses=statuses,
         posted_usd=round(sum(outcome.price_usd for outcome in outcomes), 6),
         balance=account.model_dump(),

@@ -112,7 +112,8 @@ def reconcile_post(
 def decide_post(
     request: ReconcilePostInput, decision: Decision, ledger: PostLedger, *, now: datetime
 ) -> LedgerEntry:
-    """Settle by an operator's word a post that NEEDS_HUMAN, or release a REJECTED one.
+    """Settle by an operator's word a post that NEEDS_HUMAN, release a REJECTED one, or reject one
+    that is CLAIMED and not sent yet.
 
     The same word again changes nothing. Raises NotFound without an entry, BadInput for a decision
     that contradicts itself, Conflict for one that the entry or the ledger does not allow.
@@ -125,7 +126,8 @@ def decide_post(
     said = (decision.state, decision.reason, decision.post_id)
     if (entry.state, entry.reason, entry.post_id) == said:
         return entry
-    if entry.state not in {LedgerState.NEEDS_HUMAN, LedgerState.REJECTED}:
+    stops = (entry.state, decision.state) == (LedgerState.CLAIMED, LedgerState.REJECTED)
+    if entry.state not in {LedgerState.NEEDS_HUMAN, LedgerState.REJECTED} and not stops:
         raise Conflict(f"the post is {entry.state}: there is nothing to decide")
     if decision.state is entry.state:
         raise Conflict(f"the post is {entry.state} already")
@@ -155,16 +157,16 @@ def sweep(
 
     ``x_of`` gives the port of a posting account. Sends at most ``max_posts``; looks for any number
     up to SWEPT_AT_ONCE. One that fails does not stop the rest, nor does an account that cannot post
-    take the turns of another: the first of its CLAIMED ones stands in ``failed`` for them all.
+    or be read take the turns of another: the first of its posts stands in ``failed`` for them all.
     """
     outcomes: list[Outcome] = []
     failed: list[str] = []
     left = 0
-    misconfigured: set[str] = set()
+    out_of_turn: set[tuple[str, bool]] = set()
     stuck = (
         entry
         for entry in _stuck(ledger, clock())
-        if entry.state is not LedgerState.CLAIMED or entry.account not in misconfigured
+        if (entry.account, entry.state is LedgerState.CLAIMED) not in out_of_turn
     )
     for entry in islice(stuck, SWEPT_AT_ONCE):
         claimed = entry.state is LedgerState.CLAIMED
@@ -175,8 +177,8 @@ def sweep(
             outcomes.append(_taken_up(entry, ledger, tweets, x_of(entry.account), clock))
             max_posts -= claimed  # what raised was not sent
         except MarqueeError as error:
-            if isinstance(error, Misconfigured):
-                misconfigured.add(entry.account)
+            if isinstance(error, Misconfigured) or not claimed:
+                out_of_turn.add((entry.account, claimed))
             logger.warning("a post could not be taken up", tweet_id=entry.tweet_id, exc_info=True)
             failed.append(f"{entry.tweet_id}: {type(error).__name__}: {error}")
     open_entries = ledger.open_entries(LedgerState.NEEDS_HUMAN, before=clock())
