@@ -72,10 +72,15 @@ for command in (
 
 
 @main.command()
+@click.option(
+    "--after-kill",
+    is_flag=True,
+    help="Also where the cloud was killed and has forgotten what it posted to the real X.",
+)
 @click.pass_obj
-def up(cloud: Cloud) -> None:
+def up(cloud: Cloud, after_kill: bool) -> None:
     """Start the cloud and deploy what has changed. Harmless when it is up."""
-    record = cloud.up()
+    record = cloud.up(after_kill=after_kill)
     if record.api:
         click.echo(f"Page  {record.api.page_url}")
         click.echo(f"API   {record.api.url}")

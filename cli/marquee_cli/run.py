@@ -204,6 +204,9 @@ def show(status: RunStatus, out: Console) -> None:
     out.print(title.append(plain(summary), style="not bold"))
     if result.tweets:
         _show_tweets(result.tweets, out)
+        older = sum(result.statuses.values()) - len(result.tweets)
+        if older > 0:
+            show_line(Text(f"and {older} older ones", style="dim"), out)
         _show_texts(result, out)
     if result.missing:
         show_heading("Missing", out)

@@ -67,10 +67,11 @@ class Cloud:
         self._say = say
         self._clients: dict[tuple[str, str], Any] = {}
 
-    def up(self) -> Record:
+    def up(self, *, after_kill: bool = False) -> Record:
         """Bring up whatever does not run yet and deploy whatever has changed.
 
-        Raises CloudError with what to look at.
+        Raises CloudError with what to look at; also where the cloud was killed, has forgotten what
+        it posted to the real X and would post it again, unless that is known (`after_kill`).
         """
         env = read_env_file(self._env_file)
         account = posting.account_of(env)
@@ -79,7 +80,7 @@ class Cloud:
             stack.stop(self.home)
             before = self.home.read()
             self._check_posting(before, account)
-            record = self._with_emulator(before)
+            record = self._with_emulator(before, account, after_kill=after_kill)
             record = self._with_stand_ins(record, wanted=upstreams.STAND_IN in chosen.values())
             record = record.model_copy(update={"upstreams": chosen})
             self.home.write(record)
@@ -167,11 +168,21 @@ class Cloud:
             )
         return self._clients[key]
 
-    def _with_emulator(self, record: Record) -> Record:
+    def _with_emulator(
+        self, record: Record, account: posting.Account, *, after_kill: bool
+    ) -> Record:
         if _runs(record.emulator) and emulator.is_healthy(self.home, self.endpoint_url):
             return record
         self._say("Starting the emulator")
         emulator.stop(self.home, record.emulator)
+        forgot = self.home.unsaved.exists() and record.stack_name
+        if forgot and account.kind == upstreams.REAL and not after_kill:
+            raise CloudError(
+                "This cloud was killed, and has forgotten what it did since the last `marquee"
+                f" down`: it would post again what it posted as @{account.name}. Look at that"
+                " account; with WORKFLOW_ENABLE_AUTO_POSTING=false in .env you are asked before"
+                " every post. Then: `marquee up --after-kill`."
+            )
         last = [record.emulator.port] if record.emulator else []
         service = emulator.start(
             self.home,

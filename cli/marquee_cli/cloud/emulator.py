@@ -108,6 +108,7 @@ def start(
         # A burst leaves workers of some 50 MB each; one per function stays warm for ever.
         "LAMBDA_WARM_TTL_SECONDS": "60",
     }
+    home.unsaved.touch()
     process = launch(command, environment, home.folder, log)
     deadline = time.monotonic() + within_seconds
     while not is_healthy(home, url):
@@ -140,6 +141,6 @@ def _edition(home: Home) -> str:
 
 def stop(home: Home, service: Service | None) -> None:
     """End the emulator, which saves its state, and then the Lambda workers that outlive it."""
-    if service is not None:
-        end([service.process], SAVED_WITHIN_SECONDS)
+    if service and service.process.is_alive() and end([service.process], SAVED_WITHIN_SECONDS):
+        home.unsaved.unlink(missing_ok=True)
     end(marked(home.folder, PART_NAME), WORKERS_ENDED_WITHIN_SECONDS)

@@ -75,6 +75,8 @@ class Home:
         self.fitted = self.folder / "fitted"
         self.layers = self.folder / "layers"
         self.record_file = self.folder / "cloud.json"
+        self.unsaved = self.folder / "unsaved"
+        """Is there while an emulator runs, and after one that ended without saving its state."""
         self._lock_file = self.folder / "lock"
 
     def read(self) -> Record:

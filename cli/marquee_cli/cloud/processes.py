@@ -84,16 +84,18 @@ def marked(home: Path, part: str | None = None) -> list[ProcessId]:
     ]
 
 
-def end(processes: Iterable[ProcessId], grace_seconds: float) -> None:
+def end(processes: Iterable[ProcessId], grace_seconds: float) -> bool:
     """Ask processes to end, and kill those that have not after `grace_seconds`.
 
-    Raises CloudError where one cannot be killed.
+    Whether none had to be killed. Raises CloudError where one cannot be.
     """
     left = list(processes)
+    killed = False
     for number, seconds in (
         (signal.SIGTERM, grace_seconds),
         (signal.SIGKILL, KILLED_WITHIN_SECONDS),
     ):
+        killed = bool(left) and number is signal.SIGKILL
         for process in left:
             process.send(number)
         deadline = time.monotonic() + seconds
@@ -102,6 +104,7 @@ def end(processes: Iterable[ProcessId], grace_seconds: float) -> None:
     if left:
         pids = ", ".join(str(process.pid) for process in left)
         raise CloudError(f"These processes could not be ended: {pids}.")
+    return not killed
 
 
 def _started(pid: int) -> str | None:

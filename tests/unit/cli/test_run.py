@@ -322,6 +322,12 @@ def test_the_result_shows_what_became_of_each_tweet_and_why_and_what_it_cost() -
     ]
 
 
+def test_of_very_many_tweets_it_says_how_many_are_not_shown() -> None:
+    summary = a_summary(an_outcome(), statuses={"POSTED": 1, "SKIPPED": 219})
+    assert "  and 219 older ones" in shown(a_document(result=summary)).splitlines()
+    assert "older" not in shown(a_document(an_outcome()))
+
+
 def test_a_dry_run_shows_what_would_be_posted_and_says_that_nothing_was() -> None:
     tweet = an_outcome(status="POLISHED", reason="would be posted", post_id=None, price_usd=0)
     text = shown(a_document(result=a_summary(tweet, mode="dry_run", account="other")))

@@ -64,6 +64,21 @@ def test_it_is_up_once_it_is_healthy_and_stopping_it_saves_and_leaves_nothing(
     assert marked(home.folder) == []
     assert not is_listening(service.port)
     assert (home.state / "saved").exists()
+    assert not home.unsaved.exists()
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "hangs"])
+def test_one_that_ends_without_saving_is_told_from_one_that_saved(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    monkeypatch.setattr(emulator, "SAVED_WITHIN_SECONDS", 0.2)
+    text = HEALTHY if killed else HEALTHY.replace("sys.exit(0)", "pass")
+    service = emulator.start(home, [a_program(tmp_path, text)], [])
+    if killed:
+        end([service.process], grace_seconds=0)
+    emulator.stop(home, service)
+    assert not service.process.is_alive()
+    assert home.unsaved.exists()
 
 
 def test_another_homes_emulator_is_not_taken_for_this_ones(home: Home, tmp_path: Path) -> None:

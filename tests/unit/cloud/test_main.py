@@ -87,3 +87,32 @@ def test_tweets_of_the_stand_in_and_of_the_real_x_share_no_cloud(
     with pytest.raises(CloudError, match=rf"belong to the {last} X.*--home"):
         cloud.up()
     assert cloud.home.read() == before
+
+
+OWN_X = "POSTING_ACCOUNT=my_films\nX_CLIENT_ID=c\nX_OAUTH2_TOKENS='{}'\n"
+
+
+@pytest.mark.parametrize(
+    ("unsaved", "stack_name", "env", "options", "said"),
+    [
+        (True, "marquee", OWN_X, (), "it would post again what it posted as @my_films"),
+        (True, "marquee", OWN_X, ("--after-kill",), "python is missing"),
+        (True, "marquee", "", (), "python is missing"),
+        (True, "", OWN_X, (), "python is missing"),
+        (False, "marquee", OWN_X, (), "python is missing"),
+    ],
+    ids=["killed", "known", "stand-in", "never up", "taken down"],
+)
+def test_a_killed_cloud_that_forgot_what_it_posted_to_the_real_x_does_not_go_on_by_itself(
+    tmp_path: Path, unsaved: bool, stack_name: str, env: str, options: tuple[str, ...], said: str
+) -> None:
+    """A project without an emulator: what goes on misses that."""
+    (tmp_path / ".env").write_text(env)
+    cloud = Cloud(tmp_path / "home", project=tmp_path)
+    cloud.home.folder.mkdir()
+    cloud.home.write(Record(stack_name=stack_name))
+    if unsaved:
+        cloud.home.unsaved.touch()
+    result = CliRunner().invoke(main.commands["up"], options, obj=cloud, standalone_mode=False)
+    assert isinstance(result.exception, CloudError)
+    assert said in str(result.exception)

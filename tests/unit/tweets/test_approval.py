@@ -307,6 +307,18 @@ def test_a_run_that_asks_what_another_one_waits_for_lets_that_one_go_on_without(
     assert [(token, output["approved"]) for token, output in tasks.told[1:]] == [("another", True)]
 
 
+def test_a_run_that_could_not_be_told_is_told_when_the_other_asks_again(rows: Rows) -> None:
+    stored(rows, polished())
+    requested(rows, polished())
+    tasks = FakeTasks()
+    tasks.error = StoreUnavailable("the execution could not be told")
+    with pytest.raises(StoreUnavailable):
+        requested(rows, polished(), tasks, workflow_id="tweet_pipeline-other", token="another")
+    tasks.error = None
+    requested(rows, polished(), tasks, workflow_id="tweet_pipeline-other", token="another")
+    assert [(token, output["approved"]) for token, output in tasks.told] == [(TOKEN, False)]
+
+
 @pytest.mark.parametrize("status", [Status.APPROVED, Status.SKIPPED])
 def test_what_another_run_settled_is_not_decided_and_its_approval_closes(
     rows: Rows, status: Status

@@ -15,6 +15,7 @@ from marquee.errors import (
     Misconfigured,
     NotFound,
     SlotAhead,
+    UpstreamTimeout,
     UpstreamUnavailable,
 )
 from marquee.tweets.ledger import PostLedger
@@ -358,18 +359,48 @@ def test_one_that_fails_does_not_stop_the_sweep_and_a_human_is_named(rows: Rows)
     assert failure.startswith("101: UpstreamUnavailable")
 
 
-def test_a_timeline_that_cannot_be_read_is_tried_once_and_takes_no_turn_of_what_is_sent(
-    rows: Rows,
-) -> None:
+def many_in_doubt(rows: Rows) -> None:
     for tweet_id in map(str, range(101, 101 + SWEPT_AT_ONCE)):
         sending = moved(rows, claimed(rows, tweet_id=tweet_id, text=tweet_id), LedgerState.SENDING)
         moved(rows, sending, LedgerState.UNKNOWN, sending_at=START)
+
+
+def test_however_many_are_looked_for_what_is_to_be_sent_has_its_turn(rows: Rows) -> None:
+    many_in_doubt(rows)
     claimed(rows, tweet_id="999", text="999")
-    x = TimelineX(fails=True)
+    x = TimelineX()
+    x.held = SlotAhead(provider="x", endpoint="users/tweets", at=START + timedelta(hours=2))
+    done = swept(rows, x, minutes=60)
+    assert (len(done.outcomes), x.sent) == (SWEPT_AT_ONCE + 1, ["999"])
+
+
+def test_a_timeline_that_does_not_answer_in_time_is_asked_once(rows: Rows) -> None:
+    many_in_doubt(rows)
+    claimed(rows, tweet_id="999", text="999")
+    x = TimelineX()
+    x.held = UpstreamTimeout("no answer within 10 s", provider="x", endpoint="users/tweets")
     done = swept(rows, x, minutes=60)
     [failure] = done.failed
-    assert failure.startswith("101: UpstreamUnavailable")
-    assert x.sent == ["999"]
+    assert failure.startswith("101: UpstreamTimeout")
+    assert (len(x.since), x.sent) == (1, ["999"])
+
+
+def test_a_gap_in_the_timeline_of_one_post_hides_no_later_one(rows: Rows) -> None:
+    sending = moved(rows, claimed(rows, tweet_id="100", text="old"), LedgerState.SENDING)
+    moved(rows, sending, LedgerState.UNKNOWN, sending_at=START)
+    later = START + timedelta(days=1)
+    sending = moved(rows, claimed(rows, text=TEXT, now=later), LedgerState.SENDING, now=later)
+    moved(rows, sending, LedgerState.UNKNOWN, sending_at=later, now=later)
+
+    class Gap(TimelineX):
+        def own_timeline(self, since: datetime) -> Sequence[OwnPost]:
+            self.fails = since < START
+            return super().own_timeline(since)
+
+    x = Gap(a_post(created_at=later))
+    done = swept(rows, x, minutes=25 * 60)
+    assert [failure.split(":")[0] for failure in done.failed] == ["100"]
+    assert [(each.tweet_id, each.state) for each in done.outcomes] == [("101", LedgerState.POSTED)]
 
 
 def test_an_account_that_cannot_post_is_named_once_and_takes_no_turn_of_another(

@@ -93,7 +93,7 @@ class Settings(BaseModel):
     workflow_default_count: int = Field(default=1, ge=1, le=100)
     workflow_enable_auto_posting: bool = False
     max_posts_per_run: int = Field(default=10, ge=0)
-    approval_seconds: int = Field(default=86_400, ge=60)
+    approval_seconds: int = Field(default=79_200, ge=60)
     openai_base_url: str = Field(default="https://api.openai.com/v1", pattern=r"^https?://")
     openai_model: str = Field(default="gpt-4o-mini", min_length=1)
     openai_usd_per_million_input_tokens: float = Field(default=0.15, ge=0)

@@ -58,7 +58,7 @@ def posts(asked: PostFilter, call: Call) -> Reply:
 
 
 def settle(asked: PostWord, call: Call) -> Reply:
-    """Settle a post that NEEDS_HUMAN, or release one that is REJECTED.
+    """Settle a post that NEEDS_HUMAN, release one that is REJECTED, or stop one that is CLAIMED.
 
     POSTED, with its post_id: it is on X. CLAIMED: it is not, send the same text. REJECTED: give it
     up. The same word again is the same answer.

@@ -304,8 +304,9 @@ class Approvals:
     def wait(self, approval: Approval, token: SecretStr, tasks: Tasks) -> bool:
         """Store what an execution waits for, with its token.
 
-        Another execution that waited for the same goes on without it. False where a row has
-        changed, and where it is decided: it is not asked again.
+        Another execution that waited for the same goes on without it, told first: whoever dies
+        between the two leaves none waiting in vain. False where a row has changed, and where it is
+        decided: it is not asked again.
         """
         current = self.get(approval.account, approval.tweet_id)
         if current and current.state not in OPEN_STATES:
@@ -319,14 +320,13 @@ class Approvals:
             "token": token.get_secret_value(),
             "version": (version or 0) + 1,
         }
-        stored = write(
+        if known and current and current.workflow_id != approval.workflow_id:
+            tasks.succeed(str(known["token"]), answer_of(approval))
+        return write(
             self.rows,
             _swap(_numbered(approval, current), current),
             Swap(In.TWEETS, approval.account, key, version, item),
         )
-        if stored and known and current and current.workflow_id != approval.workflow_id:
-            tasks.succeed(str(known["token"]), answer_of(approval))
-        return stored
 
     def settle(self, before: Approval, after: Approval, tweet: Tweet, changed: Tweet) -> bool:
         """Store a decision with what it makes of the tweet; False where either has changed."""

@@ -1,13 +1,20 @@
 """ReconcilePost: find out what became of a post whose answer was lost, before anything is sent."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Literal
 
 from pydantic import Field
 
-from marquee.errors import BadInput, Conflict, MarqueeError, Misconfigured, NotFound
+from marquee.errors import (
+    BadInput,
+    Conflict,
+    MarqueeError,
+    Misconfigured,
+    NotFound,
+    UpstreamTimeout,
+)
 from marquee.observability import logger
 from marquee.tweets.ledger import PostLedger
 from marquee.tweets.models import LedgerEntry, LedgerState, Model, Outcome
@@ -41,7 +48,8 @@ CLAIMED_IS_STUCK_AFTER = timedelta(minutes=5)
 """A run that lives moves its own entries within these."""
 
 SWEPT_AT_ONCE = 50
-"""Entries that one sweep handles; the next one goes on with the rest."""
+"""Entries that one sweep handles, of those in doubt and of those to be sent; the next one goes on
+with the rest."""
 
 
 class ReconcilePostInput(Model):
@@ -157,18 +165,18 @@ def sweep(
 
     ``x_of`` gives the port of a posting account. Sends at most ``max_posts``; looks for any number
     up to SWEPT_AT_ONCE. One that fails does not stop the rest, nor does an account that cannot post
-    or be read take the turns of another: the first of its posts stands in ``failed`` for them all.
+    or whose timeline does not answer in time take the turns of another: the first of its posts
+    stands in ``failed`` for them all.
     """
     outcomes: list[Outcome] = []
     failed: list[str] = []
     left = 0
     out_of_turn: set[tuple[str, bool]] = set()
-    stuck = (
-        entry
-        for entry in _stuck(ledger, clock())
-        if (entry.account, entry.state is LedgerState.CLAIMED) not in out_of_turn
-    )
-    for entry in islice(stuck, SWEPT_AT_ONCE):
+    now = clock()
+    for entry in chain(
+        islice(_in_turn(_in_doubt(ledger, now), out_of_turn), SWEPT_AT_ONCE),
+        islice(_in_turn(_to_be_sent(ledger, now), out_of_turn), SWEPT_AT_ONCE),
+    ):
         claimed = entry.state is LedgerState.CLAIMED
         if claimed and max_posts <= 0:
             left += 1
@@ -177,7 +185,8 @@ def sweep(
             outcomes.append(_taken_up(entry, ledger, tweets, x_of(entry.account), clock))
             max_posts -= claimed  # what raised was not sent
         except MarqueeError as error:
-            if isinstance(error, Misconfigured) or not claimed:
+            # Another error may be of this one post, whose timeline has a gap; it costs no time.
+            if isinstance(error, Misconfigured | UpstreamTimeout):
                 out_of_turn.add((entry.account, claimed))
             logger.warning("a post could not be taken up", tweet_id=entry.tweet_id, exc_info=True)
             failed.append(f"{entry.tweet_id}: {type(error).__name__}: {error}")
@@ -221,9 +230,20 @@ def _taken_up(
     return reconcile_post(request_look, ledger, x, clock=clock)
 
 
-def _stuck(ledger: PostLedger, now: datetime) -> Iterator[LedgerEntry]:
+def _in_turn(
+    entries: Iterator[LedgerEntry], out_of_turn: Set[tuple[str, bool]]
+) -> Iterator[LedgerEntry]:
+    for entry in entries:
+        if (entry.account, entry.state is LedgerState.CLAIMED) not in out_of_turn:
+            yield entry
+
+
+def _in_doubt(ledger: PostLedger, now: datetime) -> Iterator[LedgerEntry]:
     yield from ledger.open_entries(LedgerState.SENDING, before=now - SENDING_IS_STUCK_AFTER)
     yield from ledger.open_entries(LedgerState.UNKNOWN, before=now - UNKNOWN_IS_STUCK_AFTER)
+
+
+def _to_be_sent(ledger: PostLedger, now: datetime) -> Iterator[LedgerEntry]:
     for entry in ledger.open_entries(LedgerState.CLAIMED, before=now - CLAIMED_IS_STUCK_AFTER):
         if entry.not_before is None or entry.not_before <= now:
             yield entry

@@ -92,7 +92,7 @@ class Run(Model):
     tweet_type: TweetType | None
     mode: Mode
     max_posts: int
-    approval_seconds: int = 86_400
+    approval_seconds: int = 79_200
     """How long a run waits for a person's word."""
 
     @property
