@@ -192,7 +192,7 @@ def test_the_answers_keep_to_the_document(api: Api, rows: Rows) -> None:
         keeps_to_the_document(api.get(POSTS, query), "GET", "/posts/{account}")
     said: list[Any] = [{"state": "POSTED"}, {"state": "CLAIMED", "reason": "absent"}, "{"]
     answers = [api.post(ONE, body=body) for body in said]
-    answers.append(api.post(ONE, body={"state": "REJECTED", "reason": "too late"}))
+    answers.append(api.post(f"{POSTS}/102", body={"state": "REJECTED", "reason": "too late"}))
     answers.append(api.post(f"{POSTS}/7", body={"state": "REJECTED", "reason": "too late"}))
     assert [answer.status for answer in answers] == [422, 200, 400, 409, 404]
     for answer in answers:
