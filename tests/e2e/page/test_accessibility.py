@@ -34,7 +34,7 @@ QUALITY = 40
 IMAGES_ARE_THERE = """() => [...document.images].every(
   (image) => image.complete || image.getBoundingClientRect().top > innerHeight)"""
 """Those in the window; the others are not asked for."""
-LARGEST_PICTURE = 95_000
+LARGEST_PICTURE = 120_000
 """Bytes; the README is read over any network."""
 
 
