@@ -267,8 +267,12 @@ def _due(source: Source, sources: Sources, reading: _Reading) -> tuple[Source, t
         # Half of an own timeline may be what we posted, which is left out.
         due = source.unread[: min(MAX_READ, 2 * count if reading.run.is_own else count)]
         after = str(int(due[-1]) + 1)
-        reading.page(source, until_id=after, at_most=max(MIN_READ, len(due)))
-        return source, due
+        at_most, token = max(MIN_READ, len(due)), None
+        for _ in range(MOST_PAGES):
+            _, token = reading.page(source, until_id=after, token=token, at_most=at_most)
+            if token is None:
+                return source, due
+        return source, ()  # what was not shown yet is not gone
     if source.read_down_to is None:
         source = source.model_copy(update={"unread": ()})
     until_id, token = source.read_down_to, None
