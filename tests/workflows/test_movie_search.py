@@ -156,6 +156,11 @@ def test_the_record_tells_of_every_step(finished: Finished) -> None:
     assert record.steps["FindMovie"].counts["calls"] == {"tmdb.successful": 2}
     assert record.steps["CollectReviews/x"].counts["calls"] == {"x.successful": 1}
     assert record.steps["CollectReviews/x"].counts["cost_usd"] > 0
+    for report in finished.result.sources:
+        counts = record.steps[f"CollectReviews/{report.source}"].counts
+        told = report.model_dump(include={"fetched", "new", "duplicates", "irrelevant"})
+        assert told.items() <= counts.items()
+        assert counts["new"] > 0
 
 
 def test_the_tables_hold_what_the_result_says(finished: Finished) -> None:

@@ -9,7 +9,7 @@ from marquee.settings import secrets, settings
 from marquee.workflows.step import JsonObject, step
 
 
-@step("movie_search")
+@step("movie_search", counted=("fetched", "new", "duplicates", "irrelevant", "set_aside", "parked"))
 def handler(event: JsonObject) -> JsonObject:
     """Input: the state's payload; output: SourceReport."""
     request = CollectReviewsInput.model_validate(event)

@@ -5,7 +5,7 @@ workflow record that the step runs and how it ended, with the tally of its calls
 into names that the definition knows. A record that cannot be written never fails the step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import Any
 
@@ -56,10 +56,11 @@ class Asking(BaseModel):
         return "/".join([self.workflow_id, state, *parts[:1]])
 
 
-def step(kind: str) -> Callable[[Step], Handler]:
+def step(kind: str, *, counted: Collection[str] = ()) -> Callable[[Step], Handler]:
     """Make a handler of ``function``: event in, JSON out, one state of a workflow of ``kind``.
 
-    ``counts`` in its output, where there is such a key, goes into the record with the tally.
+    Into the record goes, with the tally, what its output holds as ``counts``, and under the names
+    in ``counted``.
     """
 
     def decorate(function: Step) -> Handler:
@@ -69,14 +70,21 @@ def step(kind: str) -> Callable[[Step], Handler]:
             asking = _validated(Asking, event)
             caller = Caller(asking.caller, can_wait=True)
             with accounted(asking.step, attempt=asking.attempt, caller=caller) as whole:
-                return _run(function, asking.kind or kind, asking, event, whole)
+                return _run(function, asking.kind or kind, asking, event, whole, counted)
 
         return handler
 
     return decorate
 
 
-def _run(function: Step, kind: str, asking: Asking, event: JsonObject, whole: Tally) -> JsonObject:
+def _run(
+    function: Step,
+    kind: str,
+    asking: Asking,
+    event: JsonObject,
+    whole: Tally,
+    counted: Collection[str],
+) -> JsonObject:
     """The attempt between the two writes of its record, which ``whole`` counts beside it."""
     records = WorkflowRecords.connect(settings())
     running = StepRecord(status=Status.RUNNING, started_at=now(), attempts=asking.attempt)
@@ -97,7 +105,8 @@ def _run(function: Step, kind: str, asking: Asking, event: JsonObject, whole: Ta
         finally:
             whole.add(tally)
     attempt.succeeded(tally)
-    counts = {**output.get("counts", {}), **tally.as_counts()}
+    came = {name: output[name] for name in counted}
+    counts = {**output.get("counts", {}), **came, **tally.as_counts()}
     _close(records, kind, asking, _ended(running, Status.SUCCEEDED, counts), whole)
     return output
 
