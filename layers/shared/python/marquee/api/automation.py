@@ -174,7 +174,7 @@ def _step(counters: Counters, kind: str, step: str) -> "StepTotals":
     return StepTotals(
         attempts=sum(durations.values()),
         failed=sum(errors.values()),
-        errors=errors,
+        errors=_by_number(errors),
         p50_ms=_rounded(percentile(durations, 0.5)),
         p95_ms=_rounded(percentile(durations, 0.95)),
     )
@@ -195,6 +195,11 @@ def _hour(hour: datetime, counters: Counters) -> "HourTotals":
     )
 
 
+def _by_number(errors: Mapping[str, int]) -> dict[str, int]:
+    """The most frequent first, and always in the same order."""
+    return dict(sorted(errors.items(), key=lambda error: (-error[1], error[0])))
+
+
 def _outcomes(calls: Counters, latencies: Mapping[int, int], retries: int) -> dict[str, Any]:
     """The fields of CallTotals, from counters whose names end with an error's class or OK."""
     errors: Counter[str] = Counter()
@@ -208,7 +213,7 @@ def _outcomes(calls: Counters, latencies: Mapping[int, int], retries: int) -> di
         "failed": errors.total(),
         "success_rate": round(successful / all_of_them, 4) if all_of_them else None,
         "retries": retries,
-        "errors": dict(errors),
+        "errors": _by_number(errors),
         "p50_ms": _rounded(percentile(latencies, 0.5)),
         "p95_ms": _rounded(percentile(latencies, 0.95)),
     }
