@@ -248,6 +248,26 @@ def test_what_was_deleted_since_it_was_shown_is_passed_over(rows: Rows) -> None:
     assert downloaded(rows, x).tweet_ids == ("6", "7")
 
 
+def test_what_x_leaves_out_of_a_page_is_not_taken_for_deleted(rows: Rows) -> None:
+    class Sparse(FakeX):
+        """X leaves out of each page nearly all that it has filled it with."""
+
+        def timeline(self, user_id: str, **asked: Any) -> Timeline:
+            return super().timeline(user_id, **{**asked, "at_most": 1})
+
+    class Endless(FakeX):
+        """X says every time that there is more, and shows nothing."""
+
+        def timeline(self, user_id: str, **asked: Any) -> Timeline:
+            return Timeline(posts=[], next_token="9" * 19)
+
+    x = grown(rows, 8)
+    assert downloaded(rows, x).tweet_ids == ("2", "3")
+    assert downloaded(rows, Endless(x.posts)).tweet_ids == ()
+    assert downloaded(rows, Sparse(x.posts)).tweet_ids == ("4", "5")
+    assert downloaded(rows, x).tweet_ids == ("6", "7")
+
+
 def test_of_two_runs_on_their_way_down_at_once_neither_loses_a_post() -> None:
     rows = MemoryRows()
 
