@@ -195,9 +195,9 @@ def told(page: Page) -> Locator:
     return page.locator("#said")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, whose processes end with the tests of this folder."""
+    """Chromium, whose processes end with the tests of a file."""
     program = chromium()
     if program is None:
         pytest.skip("Chromium is not installed: nobody looked at the page")

@@ -20,8 +20,15 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-"""What Debian, other Linuxes and Google call it."""
+CHROMIUM = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome-stable",
+    "google-chrome",
+)
+"""What Debian, other Linuxes and Google call it; first the build without windows, which costs a
+third of the processor's time."""
 
 PHONE = (390, 844)
 DESKTOP = (1280, 800)

@@ -44,6 +44,7 @@ async function waitingForYou(body, chosen, signal) {
   const cards = new Map();
   const list = h("div", {});
   const above = h("div", { tabindex: "-1" });
+  update(above, waiting("Reading"));
   body.replaceChildren(above, list);
   let current = null;
 

@@ -43,7 +43,7 @@ from tests.support.browser import (
 from tests.support.receiver import receiving
 from tests.support.upstreams import Upstreams
 
-LOOK_MILLISECONDS = 20
+LOOK_MILLISECONDS = 40
 A_WHILE = 20_000
 """Milliseconds; longer than the page waits before it asks again."""
 SCALE_OF_LONG_WAITS = 0.05
@@ -234,9 +234,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=looking[1:])
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, whose processes end with the tests of this folder."""
+    """Chromium, whose processes end with the tests of a file."""
     program = chromium()
     assert program is not None
     with running_browser(program) as running:
@@ -244,7 +244,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def deployed(browser: Browser, cloud: RunningCloud) -> Iterator[Deployed]:
+def deployed(cloud: RunningCloud) -> Iterator[Deployed]:
     """The stack whose page is looked at."""
     with deployed_in(cloud) as running:
         running.calm()

@@ -105,7 +105,7 @@ def test_a_run_is_read_step_by_step_and_kept(
     expect(rows).to_have_count(len(searched["steps"]))
     for step, *words in (
         ("Find the film", "calls? of TMDB"),
-        ("Collect reviews, Bluesky", "calls? of Bluesky", "after 2 attempts", "what failed"),
+        ("Collect reviews, Bluesky", r"\d+ fetched, \d+ new", "after 2 attempts", "what failed"),
         ("Collect reviews, X", r"\d+ calls? of X", "database request", r"\$0\.\d+"),
         ("Read the room", r"\d+ reviews"),
         ("Write it down", "✓"),
@@ -141,6 +141,27 @@ def test_a_run_is_run_again_from_a_step(
     expect(steps).not_to_contain_text("Collect reviews")
     assert len(visitors.deployed.executions() - before) == 1
     assert upstreams.calls("bluesky") == []
+
+
+@sizes
+def test_a_run_that_is_run_again_in_two_tabs_at_once_runs_once(
+    visitors: Visitors, upstreams: Upstreams, searched: Json, size: Size
+) -> None:
+    before = visitors.deployed.executions()
+    upstreams.fault("tmdb", "delay", route="/3/movie/*", seconds=3)
+    context = visitors.arrive(size)
+    repeated = f"/runs/{searched['workflow_id']}"
+    tabs = [visitors.open(repeated, context=context) for _ in range(2)]
+    again = [tab.get_by_role("button", name="Run it again") for tab in tabs]
+    for button in again:
+        expect(button).to_be_visible()
+    for button in again:
+        button.click()
+    for tab in tabs:
+        expect(tab.get_by_text("It repeats")).to_be_visible()
+        expect(tab.get_by_role("button", name="Run it again")).to_be_visible()
+    assert tabs[0].url == tabs[1].url
+    assert len(visitors.deployed.executions() - before) == 1
 
 
 @sizes

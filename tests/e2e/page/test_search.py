@@ -226,18 +226,19 @@ def test_sources_that_fail_or_have_no_quota_say_so_and_the_system_knows_when_it_
         )
 
 
-@sizes
 def test_a_film_of_which_no_source_answers_is_shown_with_what_each_lacks(
-    visitors: Visitors, upstreams: Upstreams, size: Size
+    visitors: Visitors, upstreams: Upstreams
 ) -> None:
     for upstream in ("x", "bluesky", "mastodon"):
         upstreams.fault(upstream, "status", status=503, count=99)
     upstreams.fault("tmdb", "status", status=503, route="/3/movie/*/reviews*", count=99)
-    page = visitors.open(query(movie_name="Moana", max_reviews=4), size)
-    for source in ("X", "Bluesky", "Mastodon"):
-        expect(chip(page, source)).to_contain_text("it could not be reached")
-        expect(chip(page, source)).not_to_contain_text("asked")
-    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("Moana"))
+    ended = visitors.deployed.search("Moana", max_reviews=4)
+    for size in (PHONE, DESKTOP):
+        page = visitors.open(f"/search/{ended['workflow_id']}", size)
+        for source in ("X", "Bluesky", "Mastodon"):
+            expect(chip(page, source)).to_contain_text("it could not be reached")
+            expect(chip(page, source)).not_to_contain_text("asked")
+        expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("Moana"))
 
 
 @sizes

@@ -8,9 +8,10 @@ from playwright.sync_api import Locator, Page, expect
 
 from marquee.tweets.text import MAX_WEIGHTED_LENGTH, weighted_length
 from tests.e2e.deployed import Json
-from tests.e2e.page.conftest import Visitors, card, main, respond, rewrite, sizes, told
+from tests.e2e.page.conftest import Stage, Visitors, card, main, respond, rewrite, sizes, told
 from tests.e2e.test_tweet_pipeline import ACCOUNT, FOREIGN, Pipeline, outcomes
 from tests.support.browser import DESKTOP, PHONE, Size
+from tests.support.upstreams import Upstreams
 
 COUNTED = (
     "cafe\u0301 in 映画",
@@ -54,8 +55,11 @@ class Asked:
 
 
 @pytest.fixture(scope="module")
-def asked(account: Pipeline) -> Asked:
-    """One run for all of these tests; it posts what they approve, once all are decided."""
+def asked(stage: Stage, account: Pipeline) -> Asked:
+    """One run for all of these tests; it posts what they approve, once all are decided.
+
+    Not before the stage is set, whose runs would find this one going.
+    """
     account.deployed.calm()
     ids = {account.tweet(text): text for text in TEXTS}
     run = account.start(count=len(TEXTS), mode="approve")
@@ -325,9 +329,11 @@ def test_a_post_in_doubt_is_settled_by_who_has_looked(
     state: str,
 ) -> None:
     text = doubted[number]
-    page = visitors.open("/tweets/doubt", size)
-    doubt = card(page, text)
+    context = visitors.arrive(size)
+    page, other = (visitors.open("/tweets/doubt", context=context) for _ in range(2))
+    doubt, late = card(page, text), card(other, text)
     expect(doubt).to_contain_text("all have its text")
+    expect(late).to_be_visible()
     settle = doubt.get_by_role("button", name=answer)
     doubt.get_by_label("What you found").fill("from noon")
     if answer == "It is on X":
@@ -339,9 +345,32 @@ def test_a_post_in_doubt_is_settled_by_who_has_looked(
     words = {"POSTED": "Noted: it is on X.", "REJECTED": "Given up", "CLAIMED": "It will be sent"}
     expect(main(page).get_by_text(words[state])).to_be_visible()
     expect(told(page)).to_contain_text(words[state])
+
+    if state == "POSTED":  # what is in the world cannot be given up in another tab
+        late.get_by_role("button", name="Give it up").click()
+        expect(late.locator(".note.bad")).to_be_visible()
     listed = account.deployed.get(f"/posts/{ACCOUNT}", limit=100)["posts"]
     [entry] = [post for post in listed if post["text"] == text]
     assert entry["state"] == state
+
+
+@sizes
+def test_a_run_that_is_started_in_two_tabs_at_once_is_one(
+    visitors: Visitors, account: Pipeline, upstreams: Upstreams, size: Size
+) -> None:
+    before = account.deployed.executions("TweetPipeline")
+    upstreams.fault("x", "delay", route="/2/users/*/tweets", seconds=3)
+    context = visitors.arrive(size)
+    tabs = [visitors.open("/tweets/start", context=context) for _ in range(2)]
+    for tab in tabs:
+        tab.get_by_label("New tweets, at most").fill("4" if size == PHONE else "3")
+    for tab in tabs:
+        tab.get_by_role("button", name="Start the run").click()
+    for tab in tabs:
+        expect(tab).to_have_url(re.compile("#/runs/"))
+        expect(main(tab).get_by_role("button", name="Run it again")).to_be_visible()
+    assert tabs[0].url == tabs[1].url
+    assert len(account.deployed.executions("TweetPipeline") - before) == 1
 
 
 def test_a_text_that_changed_since_it_was_seen_is_not_approved_unseen(
