@@ -12,7 +12,7 @@ PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)
 PYTHON := $(shell for python in python3.13 $(wildcard $(PYENV)/versions/3.13*/bin/python3.13); do \
 	"$$python" -m ensurepip --version >/dev/null 2>&1 && command -v "$$python" && break; done)
 
-.PHONY: run test parts whole pages parts-then-pages check bench lock clean help
+.PHONY: run test parts whole pages check bench lock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -38,15 +38,12 @@ run: $(READY) ## start the laptop cloud, search a film, run the tweets: make run
 # Exit codes of a run that has nothing to do (3), or now waits for a person (5).
 NOTHING_WRONG = { status=$$?; [ $$status -eq 3 ] || [ $$status -eq 5 ] || exit $$status; }
 
-# Two at a time, for two cores: the tests on a laptop cloud mostly wait.
-test: check ## everything that CI runs
-	@$(MAKE) --no-print-directory --jobs 2 --keep-going parts-then-pages whole
-
-parts-then-pages:
-	@$(MAKE) --no-print-directory parts; ended=$$?; $(MAKE) --no-print-directory pages && exit $$ended
+# All at once: the tests on a laptop cloud mostly wait, and those without one take what is left.
+test: $(READY) ## everything that CI runs
+	@$(MAKE) --no-print-directory --jobs --keep-going check parts whole pages
 
 parts: $(READY) ## the tests without a laptop cloud
-	$(LAPTOP)/bin/pytest -q -rs -n 2 --ignore tests/e2e --ignore tests/bench
+	nice -n 5 $(LAPTOP)/bin/pytest -q -rs -n 2 --ignore tests/e2e --ignore tests/bench
 
 whole: $(READY) ## those on a laptop cloud
 	$(call on_a_cloud,tests/e2e --ignore tests/e2e/page)

@@ -77,7 +77,8 @@ class Upstreams:
         return posts
 
     def tweet(self, account: str, text: str, **options: Any) -> str:
-        """Put a tweet on a timeline (`lang`, `reply_to`, `quote`, `retweet`); returns its id."""
+        """Put a tweet on a timeline (`lang`, `reply_to`, `quote`, `retweet`), or `count` with a
+        number each; returns the id of the last."""
         added = self._control("POST", "/tweets", {"account": account, "text": text, **options})
         return str(added.json()["id"])
 

@@ -105,8 +105,8 @@ def start(
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": f"unix://{home.scratch}/no-docker",
-        # A burst leaves workers of some 50 MB each; one per function stays warm for ever.
-        "LAMBDA_WARM_TTL_SECONDS": "60",
+        # A burst leaves workers of some 60 MB each; one per function stays warm for ever.
+        "LAMBDA_WARM_TTL_SECONDS": "180",
     }
     home.unsaved.touch()
     process = launch(command, environment, home.folder, log)

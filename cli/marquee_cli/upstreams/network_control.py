@@ -17,6 +17,7 @@ from marquee_cli.upstreams.x_posts import XPosts, as_json
 
 LONGEST_LAG_SECONDS = 86_400
 MOST_AHEAD_SECONDS = 3600
+MOST_TWEETS = 1_000
 
 
 class NetworkControl:
@@ -51,25 +52,32 @@ class NetworkControl:
         return JSONResponse(self._posts.posts(request.query_params.get("account")))
 
     async def _add_tweet(self, request: Request) -> Response:
-        """Put a tweet on a timeline that nobody posted through the API."""
+        """Put a tweet on a timeline that nobody posted through the API, or ``count`` numbered ones;
+        the answer tells of the last."""
         body = await body_of(request)
-        known = {"account", "text", "lang", "reply_to", "quote", "retweet"}
+        texts = {"text", "lang", "reply_to", "quote", "retweet"}
+        known = {"account", "count", *texts}
         if unknown := sorted(set(body) - known):
             raise BadControl(f"{unknown[0]}: not one of {', '.join(sorted(known))}")
         account = one_of(body, "account", tuple(accounts()))
-        for name in known - {"account"}:
+        for name in texts:
             if not isinstance(body.get(name, ""), str):
                 raise BadControl(f"{name}: must be a string")
         if not body.get("text"):
             raise BadControl("text: must not be empty")
-        written = Written(
-            body["text"],
-            language=body.get("lang", "en"),
-            reply_to=body.get("reply_to"),
-            quote=body.get("quote"),
-            retweet=body.get("retweet"),
-        )
-        return JSONResponse(as_json(self._posts.add(account, written)), 201)
+        count = body.get("count")
+        if not (count is None or (type(count) is int and 1 <= count <= MOST_TWEETS)):
+            raise BadControl(f"count: must be a number from 1 to {MOST_TWEETS}")
+        for end in ("",) if count is None else (f" {turn}" for turn in range(count)):
+            written = Written(
+                body["text"] + end,
+                language=body.get("lang", "en"),
+                reply_to=body.get("reply_to"),
+                quote=body.get("quote"),
+                retweet=body.get("retweet"),
+            )
+            added = self._posts.add(account, written)
+        return JSONResponse(as_json(added), 201)
 
     async def _show_x(self, request: Request) -> Response:
         return JSONResponse(self._x())

@@ -371,9 +371,8 @@ def test_a_wrong_client_secret_does_not_cost_the_refresh_token(
 
 def test_the_own_timeline_has_all_pages_since_then(upstreams: Upstreams, either: Made) -> None:
     since = datetime.now(UTC) - timedelta(minutes=10)
+    upstreams.tweet(ACCOUNT, "Post number", count=101)
     texts = [f"Post number {number}" for number in range(101)]
-    for text in texts:
-        upstreams.tweet(ACCOUNT, text)
     with tallying() as tally:
         posts = either.x.own_timeline(since)
     assert {post.text for post in posts} >= set(texts)
@@ -411,8 +410,7 @@ def test_an_own_timeline_that_is_not_whole_is_none(
 
 
 def test_a_second_page_that_fails_fails_the_whole(upstreams: Upstreams, made: Made) -> None:
-    for number in range(101):
-        upstreams.tweet(ACCOUNT, f"Post number {number}")
+    upstreams.tweet(ACCOUNT, "Post number", count=101)
     upstreams.fault("x", "status", status=503, route=TIMELINE, every=2)
     with pytest.raises(UpstreamUnavailable):
         made.x.own_timeline(datetime.now(UTC) - timedelta(minutes=10))
