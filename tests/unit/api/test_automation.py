@@ -77,6 +77,23 @@ def test_calls_are_told_by_provider_with_their_errors_durations_and_costs(
     assert asked(api)["cost_usd"] == {"x": 0.1}
 
 
+def test_errors_are_told_the_most_frequent_first_and_of_equals_by_name(
+    api: Api, hourly: HourlyCounters
+) -> None:
+    tally = Tally()
+    failed = ("UpstreamTimeout", "RateLimited", "SlotAhead", "SlotAhead")
+    for name in failed:
+        tally.add_call("x", "tweets/search/recent", error=name, ms=1)
+        tally.steps.append(Ended("movie_search", "FindMovie", name, 1))
+    hourly.add("FindMovie", NOW, counters_of(tally))
+    stats = asked(api)
+    for told in (
+        stats["coordinator_stats"]["api_calls"]["errors"],
+        stats["workflows"]["movie_search"]["steps"]["FindMovie"]["errors"],
+    ):
+        assert list(told.items()) == [("SlotAhead", 2), ("RateLimited", 1), ("UpstreamTimeout", 1)]
+
+
 def test_database_operations_are_told_likewise(api: Api, hourly: HourlyCounters) -> None:
     hourly.add("FindMovie", NOW, counters_of(a_tally()))
     operations = asked(api)["coordinator_stats"]["database_operations"]
