@@ -65,6 +65,9 @@ HALF_LIFE = timedelta(hours=6)
 DOUBT = 0.5
 """Faults that we pretend to have seen, half of them long ones: nothing is ever certain."""
 
+TICK_SECONDS = 0.001
+"""The least that lies between two moments."""
+
 CALL_SECONDS = 3.0
 """What a call that is made in vain costs, in seconds that one would rather wait."""
 
@@ -156,7 +159,11 @@ class Lasting:
         return self._between(outlasted, over_by) / self._between(outlasted, inf)
 
     def with_fault(self, outlasted: float, over_by: float) -> "Lasting":
-        """With one more that ended between; ``over_by`` infinite: nobody saw its end."""
+        """With one more that ended between; ``over_by`` infinite: nobody saw its end.
+
+        Two moments that our clock does not tell apart are a TICK_SECONDS apart.
+        """
+        over_by = max(over_by, outlasted + TICK_SECONDS)
         over_by = over_by if over_by <= EDGES_SECONDS[-1] else inf
         kept = min(1.0, (MEMORY - 1) / self.known) if self.known else 1.0
         whole = self._between(outlasted, over_by)
