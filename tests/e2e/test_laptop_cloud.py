@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner
 
 from marquee_cli.cloud.fit import Build, Put, Remove, adapted, changes_for
+from marquee_cli.cloud.ports import LOOPBACK
 from marquee_cli.cloud.processes import marked
 from marquee_cli.cloud.queueing_emulator import SLOTS
 from marquee_cli.cloud.stand_ins import oauth2_tokens
@@ -25,6 +27,8 @@ from marquee_cli.main import main
 from marquee_cli.upstreams.credentials import DEMONSTRATION
 from tests.e2e.conftest import RunningCloud
 from tests.e2e.deployed import deployed_in
+from tests.e2e.test_triggers import Hooks
+from tests.support.receiver import receiving
 
 HEALTH = "/workflow/health"
 KEYS = {
@@ -149,17 +153,34 @@ def test_down_keeps_the_data_and_the_stack_for_the_next_up(cloud: RunningCloud) 
     key = {"pk": {"S": "MOVIE#0"}, "sk": {"S": "kept"}}
     cloud.boto3("dynamodb").put_item(TableName=table, Item=key)
 
+    port = port_of(cloud)
     assert cloud.cloud.down()
     assert marked(cloud.cloud.home.folder) == []
     assert not cloud.cloud.status().is_up
     assert not cloud.cloud.down()
 
-    cloud.cloud.up()
+    with socket.create_server((LOOPBACK, port)):  # somebody else has it now
+        cloud.cloud.up()
+    assert port_of(cloud) != port
     assert cloud.outputs["MoviesTableName"] == table
     found = cloud.boto3("dynamodb").get_item(TableName=table, Key=key)
     cloud.boto3("dynamodb").delete_item(TableName=table, Key=key)
     assert found["Item"] == key
     assert get(cloud, HEALTH).status_code == 200
+    # Queues are still read, though their addresses are others.
+    with deployed_in(cloud) as deployed, receiving() as receiver:
+        hooks = Hooks(deployed, receiver)
+        made = hooks.register("CloudMoved")
+        hooks.happens("CloudMoved")
+        [told] = hooks.ended(made)
+    assert told["status"] == "DELIVERED"
+
+
+def port_of(cloud: RunningCloud) -> int:
+    """Where the emulator listens."""
+    emulator = cloud.cloud.home.read().emulator
+    assert emulator is not None
+    return emulator.port
 
 
 def test_the_next_up_replaces_a_killed_emulator_and_its_workers(cloud: RunningCloud) -> None:

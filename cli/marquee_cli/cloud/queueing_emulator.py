@@ -9,7 +9,8 @@ And so that a batch of a DynamoDB stream of which a function reports failures co
 emulator reads such reports for SQS alone, and would count the batch as done.
 
 And so that streams are read after a restart: the emulator saves how far they were read, but not
-their records, and would wait until there are as many again.
+their records, and would wait until there are as many again. And queues too, where it has another
+port then: it saves them by their addresses, and would look for them at the new ones.
 """
 
 import json
@@ -22,6 +23,10 @@ from typing import Any
 
 SLOTS = max(8, 4 * (os.cpu_count() or 1))
 """Calls of one function at a time: most of them wait for an answer, few compute."""
+
+QUEUES_PORT = "4566"
+"""In the addresses by which queues are saved, wherever the emulator listens; whoever asks for an
+address is given the real one."""
 
 type Execute = Callable[[dict[str, Any], dict[str, Any], str], dict[str, Any]]
 type State = dict[str, Any]
@@ -83,12 +88,14 @@ def main() -> None:
     """Run the emulator until it is asked to end."""
     # Imported here: only the emulator's environment holds it, and tests use the queue without.
     import ministack.app  # type: ignore[import-not-found] # as said
-    from ministack.services import lambda_svc  # type: ignore[import-not-found] # as said
+    from ministack.services import lambda_svc, sqs  # type: ignore[import-not-found] # as said
 
     lambda_svc._execute_function_provided_warm = heeding_failures(
         queueing(lambda_svc._execute_function_provided_warm, SLOTS)
     )
     lambda_svc.get_state = forgetting_streams(lambda_svc.get_state)
+    sqs.DEFAULT_PORT = QUEUES_PORT
+    sqs._CANONICAL_NETLOC = f"{sqs.DEFAULT_HOST}:{QUEUES_PORT}"
     ministack.app.main()
     # It has saved its state. Python would now wait for the threads of Maps, whose tasks may wait
     # for a person for days.
