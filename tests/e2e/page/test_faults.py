@@ -52,6 +52,15 @@ class Held:
         else:
             self.routes.append(route)
 
+    def answer(self, fault: str) -> Callable[[Route], None]:
+        """What becomes of a request while the API is slow, cut off or refused."""
+        ways: dict[str, Callable[[Route], None]] = {
+            "slow": self.hold,
+            "cut off": lambda route: route.abort(),
+            "refused": refuse,
+        }
+        return ways[fault]
+
     def let_go(self) -> None:
         """All are answered, and those that come after."""
         self.is_over = True
@@ -295,12 +304,7 @@ def test_a_title_can_be_searched_though_no_film_is_offered(
 ) -> None:
     path = re.compile(r"/movies\?")
     held = Held()
-    faults: dict[str, Callable[[Route], None]] = {
-        "slow": held.hold,
-        "cut off": lambda route: route.abort(),
-        "refused": refuse,
-    }
-    page.route(path, faults[fault])
+    page.route(path, held.answer(fault))
     follow(page, f"/search/{searched['workflow_id']}")
     expect(content(page, "search")).to_be_visible()
     box = page.get_by_role("combobox", name="Film")
@@ -319,12 +323,7 @@ def test_reviews_that_cannot_be_read_lack_in_the_trend_alone(
     visitors, _ = visitor
     path = re.compile(r"/movies/\d+/reviews")
     held = Held()
-    faults: dict[str, Callable[[Route], None]] = {
-        "slow": held.hold,
-        "cut off": lambda route: route.abort(),
-        "refused": refuse,
-    }
-    page.route(path, faults[fault])
+    page.route(path, held.answer(fault))
     follow(page, views["search"])
     expect(content(page, "search")).to_be_visible()
     feeling = region(page, "How people feel")
